@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// Command buffers of the CPU device: recorded at encode, run by commit() on the calling thread and
+// the pool.
+#pragma once
+
+#include <array>
+#include <exception>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/native/native.h"
+#include "utils/thread_pool.h"
+
+namespace bitnet::backend::cpu {
+
+// Every kernel of native/, of every instruction set this build holds.
+[[nodiscard]] std::vector<Kernel> all_kernels();
+
+class CpuPipeline final : public Pipeline {
+ public:
+  explicit CpuPipeline(const Kernel& kernel) : kernel_(kernel) {}
+  [[nodiscard]] std::string_view name() const noexcept override { return kernel_.name; }
+  [[nodiscard]] std::uint32_t max_threads_per_threadgroup() const noexcept override { return 1; }
+  [[nodiscard]] const Kernel& kernel() const noexcept { return kernel_; }
+
+ private:
+  Kernel kernel_;
+};
+
+class CpuCommands final : public Commands {
+ public:
+  explicit CpuCommands(std::shared_ptr<utils::ThreadPool> pool) : pool_(std::move(pool)) {}
+  void dispatch(const Dispatch& dispatch) override;
+  void copy(const Binding& from, const Binding& to) override;
+  void fill(const Binding& to, std::uint8_t value) override;
+  void commit() override;
+  void wait() override;
+
+ private:
+  static constexpr std::size_t kMaxBuffers = 12;
+  static constexpr std::size_t kMaxParameterBytes = 256;
+  struct Command {
+    std::shared_ptr<const Pipeline> pipeline;  // null: copy or fill
+    std::array<std::byte*, kMaxBuffers> buffers{};
+    std::size_t buffer_count = 0;
+    alignas(16) std::array<std::byte, kMaxParameterBytes> parameters{};
+    std::uint32_t items = 0;
+    std::uint32_t grain = 1;
+    std::size_t bytes = 0;        // copy, fill
+    std::uint8_t fill_value = 0;  // fill
+  };
+  [[nodiscard]] std::byte* resolve(const Binding& binding);
+  void require_recording(const char* member) const;
+  void run(const Command& command);
+
+  std::shared_ptr<utils::ThreadPool> pool_;
+  std::vector<Command> commands_;
+  std::vector<std::shared_ptr<Buffer>> kept_;
+  KernelFault fault_;
+  std::exception_ptr error_;
+  bool committed_ = false;
+};
+
+}  // namespace bitnet::backend::cpu

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+#include "backend/cpu/native/native.h"
+
+namespace bitnet::backend::cpu {
+
+std::span<const Kernel> reduction_kernels() noexcept { return {}; }
+
+}  // namespace bitnet::backend::cpu

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// How a family chooses among its kernels: an ordered list, fastest first, the plain one last.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "bitnet/command.h"
+
+#include "backend/backend.h"
+#include "utils/checks.h"
+
+namespace bitnet::kernels {
+
+struct Launch {
+  backend::Extent threadgroups;
+  backend::Extent threads_per_threadgroup;
+};
+
+template <typename Problem>
+struct Candidate {
+  std::string_view name;  // shown by BITNET_VERBOSE=dispatch
+  // "": this candidate takes the problem; otherwise why it declines.
+  std::string_view (*declines)(const Problem& problem, const Capabilities& capabilities);
+  std::string (*kernel)(const Problem& problem);  // the device's name for the function
+  Launch (*launch)(const Problem& problem, const Capabilities& capabilities);
+};
+
+struct Choice {
+  std::shared_ptr<const backend::Pipeline> pipeline;
+  Launch launch;
+};
+
+[[nodiscard]] bool verbose_dispatch() noexcept;
+void report_choice(std::string_view operation, std::string_view candidate,
+                   std::string_view reason_against);  // "": chosen
+
+// The first candidate the device has and that accepts the problem; throws `unsupported` when there
+// is none. A candidate whose kernel the device lacks is passed over silently: it belongs to another
+// backend.
+template <typename Problem>
+[[nodiscard]] Choice choose(const Device& device, std::string_view operation,
+                            std::span<const Candidate<Problem>> candidates,
+                            const Problem& problem) {
+  for (const Candidate<Problem>& candidate : candidates) {
+    const auto pipeline = device.impl()->pipeline(candidate.kernel(problem));
+    if (pipeline == nullptr) continue;
+    const std::string_view reason = candidate.declines(problem, device.capabilities());
+    if (verbose_dispatch()) report_choice(operation, candidate.name, reason);
+    if (reason.empty()) return {pipeline, candidate.launch(problem, device.capabilities())};
+  }
+  utils::fail(ErrorCode::unsupported, operation, "device ", name(device.backend()),
+              " has no kernel for this problem");
+}
+
+// A binding of the whole tensor; an empty handle binds nothing.
+[[nodiscard]] backend::Binding bind(const Tensor& tensor, backend::Access access);
+[[nodiscard]] inline backend::Binding reads(const Tensor& tensor) {
+  return bind(tensor, backend::Access::read);
+}
+[[nodiscard]] inline backend::Binding writes(const Tensor& tensor) {
+  return bind(tensor, backend::Access::write);
+}
+[[nodiscard]] inline backend::Binding updates(const Tensor& tensor) {
+  return bind(tensor, backend::Access::read_write);
+}
+
+template <typename Parameters>
+void dispatch(ComputeEncoder& encoder, const Choice& choice,
+              std::initializer_list<backend::Binding> bindings, const Parameters& parameters,
+              backend::Work work) {
+  static_assert(std::is_trivially_copyable_v<Parameters> && sizeof(Parameters) <= 256);
+  encoder.commands().dispatch({.pipeline = choice.pipeline,
+                               .buffers = {bindings.begin(), bindings.size()},
+                               .parameters = std::as_bytes(std::span(&parameters, 1)),
+                               .threadgroups = choice.launch.threadgroups,
+                               .threads_per_threadgroup = choice.launch.threads_per_threadgroup,
+                               .work = work});
+}
+
+// Argument checks shared by the families; `function` is the public name, e.g. "encode_rope".
+[[nodiscard]] bool is_float(DType dtype) noexcept;
+void require_on_device(const ComputeEncoder& encoder, std::string_view function,
+                       std::initializer_list<const Tensor*> tensors);
+void require_contiguous(std::string_view function, std::string_view argument, const Tensor& tensor);
+void require_float(std::string_view function, std::string_view argument, const Tensor& tensor);
+void require_dtype(std::string_view function, std::string_view argument, const Tensor& tensor,
+                   DType dtype);
+void require_shape(std::string_view function, std::string_view argument, const Tensor& tensor,
+                   const Shape& shape);
+// The outputs of an operation that is not in place share no byte with its inputs.
+void require_disjoint(std::string_view function, const Tensor& output, const Tensor& input);
+
+}  // namespace bitnet::kernels
