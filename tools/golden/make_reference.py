@@ -113,7 +113,7 @@ def padded_batch(model, prompts: list[list[int]]) -> list[torch.Tensor]:
 def describe(oracles: Oracles, tokens: list[int]) -> dict:
     single, double = (oracle.prefill(m, tokens) for m in (oracles.single, oracles.double))
     return {
-        "tokens": tokens,
+        "tokens": len(tokens),
         "nearest_tie": rounded(nearest_tie(oracles.single, tokens)),
         "float64_relative_rms": rounded(relative_rms(single, double)),
         "float64_worst_token": rounded(float(token_errors(single, double).max())),
@@ -162,7 +162,7 @@ def make_reference(shape: Shape, form: str, folder: Path) -> None:
     report = {
         "model": shape.name,
         "form": form,
-        "oracle": f"transformers {transformers.__version__}, torch {torch.__version__}",
+        "oracle": f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}",
         "tie_margin": TIE_MARGIN,
         "floor": measure_floor(shape, form, oracles),
         "prompts": descriptions,
