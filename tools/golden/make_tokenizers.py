@@ -152,7 +152,7 @@ def write_tiktoken(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def write_chats(tokenizer_folder: Path, output: Path) -> None:
-    """What the chat template of BitNet b1.58 2B4T renders, and its tokens."""
+    """What a chat template like that of BitNet b1.58 2B4T renders, and its tokens."""
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     chats = [
         [("user", "Hi")],

@@ -12,7 +12,7 @@ LLAMA3_SPLIT = (
 
 BEGIN, END, TURN = SPECIAL_TOKENS = ("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>")
 
-# The turns of BitNet b1.58 2B4T: "User: ...<|eot_id|>Assistant: ".
+# Makes the turns of BitNet b1.58 2B4T: "User: ...<|eot_id|>Assistant: ".
 CHAT_TEMPLATE = (
     "{% set loop_messages = messages %}{% for message in loop_messages %}"
     "{% set content = message['role'] | capitalize + ': ' + message['content'] | trim + '<|eot_id|>' %}"
