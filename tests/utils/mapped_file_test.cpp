@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "support/errors.h"
+#include "support/process.h"
 #include "support/random.h"
-#include "support/temporary_folder.h"
 
 namespace bitnet::utils {
 namespace {
@@ -38,40 +38,40 @@ TEST(MappedFile, HoldsTheBytesOfFilesAroundPageBorders) {
   for (const std::size_t size : {std::size_t{1}, page - 1, page, page + 1, 3 * page}) {
     std::string content(size, '\0');
     std::ranges::generate(content, [&] { return static_cast<char>(random.integer(-128, 127)); });
-    std::ofstream(folder / "file", std::ios::binary) << content;
-    const auto file = MappedFile::open(folder / "file");
-    EXPECT_EQ(file->path(), folder / "file");
+    std::ofstream(folder.path() / "file", std::ios::binary) << content;
+    const auto file = MappedFile::open(folder.path() / "file");
+    EXPECT_EQ(file->path(), folder.path() / "file");
     EXPECT_EQ(text_of(*file), content) << size << " bytes, seed " << random.seed();
   }
 }
 
 TEST(MappedFile, AnEmptyFileMapsToNoBytes) {
   const TemporaryFolder folder;
-  std::ofstream(folder / "empty").flush();
-  EXPECT_TRUE(MappedFile::open(folder / "empty")->bytes().empty());
+  std::ofstream(folder.path() / "empty").flush();
+  EXPECT_TRUE(MappedFile::open(folder.path() / "empty")->bytes().empty());
 }
 
 TEST(MappedFile, WritesStayInMemory) {
   const TemporaryFolder folder;
-  std::ofstream(folder / "file") << "weights";
-  const auto file = MappedFile::open(folder / "file");
+  std::ofstream(folder.path() / "file") << "weights";
+  const auto file = MappedFile::open(folder.path() / "file");
   file->bytes()[0] = std::byte{'W'};
   EXPECT_EQ(text_of(*file), "Weights");
-  EXPECT_EQ(read(folder / "file"), "weights");
-  EXPECT_EQ(text_of(*MappedFile::open(folder / "file")), "weights");
+  EXPECT_EQ(read(folder.path() / "file"), "weights");
+  EXPECT_EQ(text_of(*MappedFile::open(folder.path() / "file")), "weights");
 }
 
 TEST(MappedFile, OutlivesTheNameOfTheFile) {
   const TemporaryFolder folder;
-  std::ofstream(folder / "file") << "weights";
-  const auto file = MappedFile::open(folder / "file");
-  std::filesystem::remove(folder / "file");
+  std::ofstream(folder.path() / "file") << "weights";
+  const auto file = MappedFile::open(folder.path() / "file");
+  std::filesystem::remove(folder.path() / "file");
   EXPECT_EQ(text_of(*file), "weights");
 }
 
 TEST(MappedFile, WhatIsNoFileIsAnErrorWithPathAndReason) {
   const TemporaryFolder folder;
-  const auto missing = folder / "missing";
+  const auto missing = folder.path() / "missing";
   EXPECT_THAT(
       error_of([&] { static_cast<void>(MappedFile::open(missing)); }),
       is_error(ErrorCode::io, AllOf(HasSubstr(missing.string()), HasSubstr("No such file"))));
@@ -84,7 +84,7 @@ TEST(MappedFile, WhatIsNoFileIsAnErrorWithPathAndReason) {
 // A pipe blocks open() until a writer comes, unless the file is looked at first.
 TEST(MappedFile, APipeIsAnErrorAndDoesNotBlock) {
   const TemporaryFolder folder;
-  const auto pipe = folder / "pipe";
+  const auto pipe = folder.path() / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   EXPECT_THAT(error_of([&] { static_cast<void>(MappedFile::open(pipe)); }),
               is_error(ErrorCode::io, HasSubstr(pipe.string())));

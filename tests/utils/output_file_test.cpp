@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "support/errors.h"
+#include "support/process.h"
 #include "support/random.h"
-#include "support/temporary_folder.h"
 
 namespace bitnet::utils {
 namespace {
@@ -36,7 +36,7 @@ std::size_t entries(const TemporaryFolder& folder) {
 TEST(OutputFile, AppearsWholeAtCommitAndLeavesNothingElse) {
   const TemporaryFolder folder;
   Random random;
-  OutputFile file(folder / "out");
+  OutputFile file(folder.path() / "out");
   std::string expected;
   for (int part = 0; part < 20; ++part) {
     std::string text(static_cast<std::size_t>(random.integer(0, 5000)), '\0');
@@ -47,64 +47,64 @@ TEST(OutputFile, AppearsWholeAtCommitAndLeavesNothingElse) {
     expected += text + std::string(zeros, '\0');
     ASSERT_EQ(file.position(), expected.size());
   }
-  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "out"));
   file.commit();
-  EXPECT_TRUE(read(folder / "out") == expected) << "seed " << random.seed();
+  EXPECT_TRUE(read(folder.path() / "out") == expected) << "seed " << random.seed();
   EXPECT_EQ(entries(folder), 1U);
 }
 
 TEST(OutputFile, WriteZerosWritesExactlyTheCountAroundItsBlock) {
   const TemporaryFolder folder;
   for (const std::size_t count : {0U, 1U, 4095U, 4096U, 4097U, 12288U}) {
-    OutputFile file(folder / "out");
+    OutputFile file(folder.path() / "out");
     file.write_zeros(count);
     file.commit();
-    EXPECT_EQ(read(folder / "out"), std::string(count, '\0'));
+    EXPECT_EQ(read(folder.path() / "out"), std::string(count, '\0'));
   }
 }
 
 TEST(OutputFile, WithoutCommitTheOldFileStaysAndNothingIsLeft) {
   const TemporaryFolder folder;
-  std::ofstream(folder / "out") << "old";
+  std::ofstream(folder.path() / "out") << "old";
   {
-    OutputFile file(folder / "out");
+    OutputFile file(folder.path() / "out");
     file.write("new");
     EXPECT_EQ(entries(folder), 2U);
   }
-  EXPECT_EQ(read(folder / "out"), "old");
+  EXPECT_EQ(read(folder.path() / "out"), "old");
   EXPECT_EQ(entries(folder), 1U);
 }
 
 TEST(OutputFile, CommitReplacesTheOldFile) {
   const TemporaryFolder folder;
-  std::ofstream(folder / "out") << "an older and longer file";
-  OutputFile file(folder / "out");
+  std::ofstream(folder.path() / "out") << "an older and longer file";
+  OutputFile file(folder.path() / "out");
   file.write("new");
   file.commit();
-  EXPECT_EQ(read(folder / "out"), "new");
+  EXPECT_EQ(read(folder.path() / "out"), "new");
 }
 
 TEST(OutputFile, HasThePermissionsThatAPlainCreationHas) {
   const TemporaryFolder folder;
   const mode_t old_mask = ::umask(027);
-  OutputFile file(folder / "out");
+  OutputFile file(folder.path() / "out");
   file.commit();
   ::umask(old_mask);
   struct stat status {};
-  ASSERT_EQ(::stat((folder / "out").c_str(), &status), 0);
+  ASSERT_EQ(::stat((folder.path() / "out").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0640U);
 }
 
 TEST(OutputFile, AMissingFolderIsAnErrorWithPathAndReason) {
   const TemporaryFolder folder;
-  const auto path = folder / "missing" / "out";
+  const auto path = folder.path() / "missing" / "out";
   EXPECT_THAT(error_of([&] { const OutputFile file(path); }),
               is_error(ErrorCode::io, AllOf(HasSubstr(path.string()), HasSubstr("No such file"))));
 }
 
 TEST(OutputFile, AFailedCommitIsAnErrorAndLeavesNothing) {
   const TemporaryFolder folder;
-  const auto path = folder / "out";
+  const auto path = folder.path() / "out";
   std::filesystem::create_directory(path);  // a folder cannot be replaced by a file
   OutputFile file(path);
   file.write("text");
@@ -121,7 +121,7 @@ TEST(OutputFile, AFullDiskIsAnErrorAndLeavesNothing) {
   const rlimit limit{10000, old_limit.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
   const auto error = error_of([&] {
-    OutputFile file(folder / "out");
+    OutputFile file(folder.path() / "out");
     file.write_zeros(100000);
   });
   ::setrlimit(RLIMIT_FSIZE, &old_limit);
