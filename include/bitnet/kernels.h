@@ -14,6 +14,7 @@
 
 #include "bitnet/command.h"
 #include "bitnet/export.h"
+#include "bitnet/operations.h"
 #include "bitnet/tensor.h"
 
 namespace bitnet {
@@ -53,11 +54,9 @@ BITNET_API void encode_matmul(ComputeEncoder& encoder, const Tensor& weights,
 // --- elementwise -----------------------------------------------------------------------------
 // Broadcasting as in NumPy; operands may be strided views, the output is contiguous. Float or i32,
 // all of one dtype. In place where an operand has the output's shape.
-enum class Binary : std::uint8_t { add, sub, mul };
 BITNET_API void encode_binary(ComputeEncoder& encoder, Binary operation, const Tensor& a,
                               const Tensor& b, const Tensor& output);
-// relu2(x) = max(x, 0)^2 (overflows f16 beyond 255); gelu is the erf form. In place. Float.
-enum class Unary : std::uint8_t { relu, relu2, silu, gelu };
+// In place. Float.
 BITNET_API void encode_unary(ComputeEncoder& encoder, Unary operation, const Tensor& x,
                              const Tensor& output);
 // output = x * factor. In place. Float.
@@ -71,9 +70,8 @@ BITNET_API void encode_gated_activation(ComputeEncoder& encoder, Unary activatio
                                         const Tensor& gate, const Tensor& up, const Tensor& output);
 
 // --- reduction (over the last axis) ----------------------------------------------------------
-// x: float [..., K], K >= 1 (K = 0 gives 0 for sum); output: f32 [...], argmax: i32 [...], the
-// first index of the maximum. A NaN in a row gives NaN (argmax: the index of the first NaN).
-enum class Reduction : std::uint8_t { sum, mean, max, absmax, argmax };
+// x: float [..., K], K >= 1 (K = 0 gives 0 for sum); output: f32 [...], argmax: i32 [...]. A NaN in
+// a row gives NaN (argmax: the index of the first NaN).
 BITNET_API void encode_reduction(ComputeEncoder& encoder, Reduction operation, const Tensor& x,
                                  const Tensor& output);
 // Over the last axis, the row maximum subtracted first. In place. Float.
@@ -83,11 +81,9 @@ BITNET_API void encode_softmax(ComputeEncoder& encoder, const Tensor& x, const T
 // output = x / sqrt(mean(x^2) + epsilon) * gain, over the last axis. gain: float [K]. In place.
 BITNET_API void encode_rms_norm(ComputeEncoder& encoder, const Tensor& x, const Tensor& gain,
                                 float epsilon, const Tensor& output);
-// Rotary positions (arXiv 2104.09864): pairs (i, i + D/2) for rotate_half (GPT-NeoX, Hugging Face),
-// (2i, 2i + 1) for interleaved (GGUF llama); angle = positions[t] * inverse_frequencies[i] in f32.
+// Rotary positions (arXiv 2104.09864); angle = positions[t] * inverse_frequencies[i] in f32.
 // x, output: float [T, H, D], D even; positions: i32 [T]; inverse_frequencies: f32 [D / 2].
 // In place.
-enum class RopeStyle : std::uint8_t { rotate_half, interleaved };
 BITNET_API void encode_rope(ComputeEncoder& encoder, const Tensor& x, const Tensor& positions,
                             const Tensor& inverse_frequencies, RopeStyle style,
                             const Tensor& output);

@@ -19,7 +19,7 @@ LAYERS = {
     "tensor": {"utils", "backend", "memory", "device"},
     "command": {"utils", "backend", "memory", "device", "tensor"},
     "kernels": {"utils", "shaders", "backend", "device", "tensor", "command"},
-    "graph": {"utils", "device", "memory", "tensor", "command", "kernels"},
+    "graph": {"utils", "backend", "device", "memory", "tensor", "command", "kernels"},
     "mps": {"utils", "backend", "device", "tensor", "command", "graph"},
     "ane": {"utils", "tensor", "graph"},
     "model": {"utils", "device", "memory", "tensor", "command", "kernels", "graph"},
@@ -27,8 +27,8 @@ LAYERS = {
 }
 # Public headers from the bottom up: each may include those before it, and a folder of src/ those up
 # to the one given here. The value types of memory.h and device.h are what a backend is made of.
-PUBLIC = ["export", "error", "types", "memory", "device", "tensor", "command", "kernels", "graph",
-          "model", "generate"]
+PUBLIC = ["export", "error", "types", "operations", "memory", "device", "tensor", "command",
+          "kernels", "graph", "model", "generate"]
 HIGHEST_PUBLIC = {"utils": "types", "shaders": "export", "backend": "device", "memory": "device",
                   "mps": "graph", "ane": "graph", "text": "generate"}
 VENDOR = {
