@@ -8,15 +8,15 @@ namespace {
 // The kernels sum int8 products in int32: 2^24 * 128 fits.
 constexpr std::int64_t kMaxTernaryColumns = 1LL << 24;
 
-void require_table_scales(const Inference& in, std::size_t table, std::size_t scales,
-                          std::string_view what) {
-  if (in.type(table).dtype == DType::i8) {
-    in.require(in.has(scales), "i8 ", what, " needs scales");
+void require_matching_scales(const Inference& in, std::size_t values, std::size_t scales,
+                             std::string_view what) {
+  if (in.type(values).dtype == DType::i8) {
+    in.require(in.has(scales), "i8 ", what, " need scales");
     in.require_dtype(scales, "the scales", DType::f32);
-    in.require_shape(scales, "the scales", {in.dim(table, 0)});
+    in.require_shape(scales, "the scales", {in.dim(values, 0)});
   } else {
-    in.require_float(table, what);
-    in.require(!in.has(scales), "scales belong to i8 ", what, ", not to ", in.type(table).dtype);
+    in.require_float(values, what);
+    in.require(!in.has(scales), "scales belong to i8 ", what, ", not to ", in.type(values).dtype);
   }
 }
 
@@ -88,7 +88,7 @@ std::vector<Type> infer_ternary_matmul(const Inference& in) {
 
 std::vector<Type> infer_matmul(const Inference& in) {
   in.require_rank(0, "weights", 2);
-  require_table_scales(in, 0, 2, "weights");
+  require_matching_scales(in, 0, 2, "weights");
   in.require_float(1, "x");
   in.require_rank(1, "x", 2);
   in.require_dim(1, 1, "x", in.dim(0, 1));
@@ -99,7 +99,7 @@ std::vector<Type> infer_matmul(const Inference& in) {
 
 std::vector<Type> infer_gather_rows(const Inference& in) {
   in.require_rank(0, "the table", 2);
-  require_table_scales(in, 0, 2, "the table");
+  require_matching_scales(in, 0, 2, "table rows");
   in.require_dtype(1, "ids", DType::i32);
   in.require_rank(1, "ids", 1);
   Type type;
