@@ -10,8 +10,72 @@ using uint = std::uint32_t;
 #endif
 
 // --- quantization ---
+// A ternary matrix. The scale of row n, column k is scales[n * scale_stride + k / group_cols].
+struct TernaryLayout {
+  uint rows;
+  uint cols;
+  uint packing;       // bitnet::Packing
+  uint group_cols;    // columns of a row that share a scale; at least 1
+  uint scale_stride;  // scales per row; 0: one for the whole matrix
+};
+// sums[n, g] = sum of |weights[n, k]| over the columns k of group g.
+struct SumWeightsParams {
+  uint cols;
+  uint dtype;  // bitnet::DType, here and below
+  uint group_cols;
+  uint groups;  // of one row
+};
+// scales[i] = max(sum of sums_per_scale consecutive sums / number of weights, 1e-5).
+struct WeightScalesParams {
+  uint sums_per_scale;
+  uint cols;
+  uint group_cols;
+  uint groups;
+};
+struct QuantizeWeightsParams {
+  TernaryLayout layout;
+  uint dtype;
+};
+struct QuantizeActivationsParams {
+  uint cols;
+  uint dtype;
+};
+struct DequantizeParams {
+  TernaryLayout layout;
+  uint dtype;
+};
+struct DequantizeActivationsParams {
+  uint cols;
+  uint dtype;
+};
+struct RepackParams {
+  uint rows;
+  uint cols;
+  uint from;  // bitnet::Packing
+  uint to;
+};
 
 // --- matmul ---
+// Groups are cut at k = group_cols, 2 group_cols, ...; an i32 output has one group.
+struct TernaryMatmulParams {
+  TernaryLayout layout;
+  uint tokens;
+  uint groups;  // of one row
+  uint dtype;   // of the output
+};
+// planes[t, i, j] = codes[t, 4 j + i], zero past the end; sums[t, g] = sum of the codes of group g.
+struct SplitCodesParams {
+  uint cols;
+  uint plane_cols;  // bytes of a plane: a packed row of two_bit
+  uint group_cols;
+  uint groups;
+};
+struct MatmulParams {
+  uint rows;  // output features
+  uint cols;
+  uint tokens;
+  uint dtype;  // of the output
+};
 
 // --- elementwise ---
 
