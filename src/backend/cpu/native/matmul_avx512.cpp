@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <immintrin.h>
 
-// GCC 12 warns of the placeholder that its own headers pass for "no previous value".
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-
 #include "backend/cpu/native/matmul.h"
 
 namespace bitnet::backend::cpu {

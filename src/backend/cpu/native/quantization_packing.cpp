@@ -2,7 +2,6 @@
 #include "backend/cpu/native/quantization_packing.h"
 
 #include <array>
-#include <bit>
 #include <cstring>
 
 namespace bitnet::backend::cpu {
@@ -148,32 +147,6 @@ void pack_row(const PackedRows& matrix, const std::int8_t* trits, std::uint32_t 
           trits, count,
           packed + static_cast<std::size_t>(row) * blocks(cols, 384) * 80 + begin / 24 * 5);
       return;
-  }
-}
-
-void load_floats(const void* values, DType dtype, std::size_t begin, std::size_t count,
-                 float* floats) noexcept {
-  if (dtype == DType::f32) {
-    std::memcpy(floats, static_cast<const float*>(values) + begin, count * sizeof(float));
-  } else if (dtype == DType::f16) {
-    const auto* halves = static_cast<const float16*>(values) + begin;
-    for (std::size_t i = 0; i < count; ++i) floats[i] = to_float(halves[i]);
-  } else {
-    const auto* halves = static_cast<const bfloat16*>(values) + begin;
-    for (std::size_t i = 0; i < count; ++i) floats[i] = to_float(halves[i]);
-  }
-}
-
-void store_floats(const float* floats, std::size_t count, void* values, DType dtype,
-                  std::size_t begin) noexcept {
-  if (dtype == DType::f32) {
-    std::memcpy(static_cast<float*>(values) + begin, floats, count * sizeof(float));
-  } else if (dtype == DType::f16) {
-    auto* halves = static_cast<float16*>(values) + begin;
-    for (std::size_t i = 0; i < count; ++i) halves[i] = to_float16(floats[i]);
-  } else {
-    auto* halves = static_cast<bfloat16*>(values) + begin;
-    for (std::size_t i = 0; i < count; ++i) halves[i] = to_bfloat16(floats[i]);
   }
 }
 
