@@ -2,7 +2,8 @@
 #include "model/config.h"
 
 #include <algorithm>
-#include <limits>
+#include <array>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "model/json_text.h"
@@ -153,6 +154,15 @@ WeightConventions read_conventions(const JsonObject& root, std::string_view wher
   return conventions;
 }
 
+// The double whose shortest decimal is that of the float: 1e-05, not 9.999999747378752e-06.
+double shortest_decimal(float value) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  double result = 0.0;
+  std::from_chars(text.data(), end, result);
+  return result;
+}
+
 std::string read_text(const std::filesystem::path& path) {
   const auto file = utils::MappedFile::open(path);
   return {reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()};
@@ -241,8 +251,7 @@ std::string write_hf_config(const ModelConfig& config) {
   root["head_dim"] = config.head_dim;
   root["hidden_act"] = activation->name;
   root["max_position_embeddings"] = config.max_positions;
-  // The shortest decimal that reads back as the same float, not the float's value as a double.
-  root["rms_norm_eps"] = json::parse(json(config.rms_norm_epsilon).dump());
+  root["rms_norm_eps"] = shortest_decimal(config.rms_norm_epsilon);
   root["tie_word_embeddings"] = config.tied_embeddings;
   root["attention_bias"] = false;
   if (llama) root["mlp_bias"] = false;
