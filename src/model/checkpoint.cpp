@@ -159,6 +159,19 @@ TernarySource Checkpoint::ternary(Slot slot) const {
   return {stored, layout};
 }
 
+// transformers leaves out of quantisation what modules_to_not_convert names in full, by its
+// beginning, or by its end (quantizers_utils.should_convert_module).
+void Checkpoint::check_converted(const StoredTensor& tensor) const {
+  std::string_view module = tensor.name;
+  module.remove_suffix(std::min(module.size(), std::string_view(".weight").size()));
+  for (const std::string& dense : conventions_.dense_modules) {
+    if (dense.empty() || !(module.starts_with(dense) || module.ends_with(dense))) continue;
+    utils::fail(ErrorCode::unsupported, "Checkpoint::open", path_.string(),
+                ": modules_to_not_convert names ", dense, ", but the layer ", module,
+                " must be ternary");
+  }
+}
+
 void Checkpoint::check_tensors() const {
   std::unordered_set<std::string_view> used;
   for (const Slot slot : slots_of(config_)) {
@@ -166,6 +179,7 @@ void Checkpoint::check_tensors() const {
     used.insert(stored.name);
     if (is_ternary(slot.role)) {
       (void)form_of(stored);
+      check_converted(stored);
       if (const StoredTensor* scale = scale_of(stored)) used.insert(scale->name);
       continue;  // TernarySource checks the shape, which depends on the form
     }

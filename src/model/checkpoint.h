@@ -65,6 +65,7 @@ class Checkpoint {
   void open_gguf(const std::filesystem::path& path);
   void choose_i2s_variant(const LoadOptions& options);
   void check_tensors() const;
+  void check_converted(const StoredTensor& tensor) const;
   [[nodiscard]] const StoredTensor* find(std::string_view name) const;
   [[nodiscard]] const StoredTensor* find(Slot slot) const;
   [[nodiscard]] const StoredTensor* scale_of(const StoredTensor& tensor) const;
