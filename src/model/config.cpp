@@ -150,6 +150,15 @@ WeightConventions read_conventions(const JsonObject& root, std::string_view wher
       if (!module.is_string()) quantization.fail("modules_to_not_convert", "an array of names");
       conventions.dense_modules.push_back(module.get<std::string>());
     }
+    // Absent or null leaves out the head; any list, even an empty one, replaces that default.
+    const bool dense_head =
+        std::ranges::any_of(conventions.dense_modules, [](std::string_view module) {
+          return !module.empty() && std::string_view("lm_head").starts_with(module);
+        });
+    if (!dense_head) {
+      unsupported(where, "modules_to_not_convert without \"lm_head\" asks for a quantised head, " +
+                             std::string("which is not supported"));
+    }
   }
   return conventions;
 }

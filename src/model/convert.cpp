@@ -28,9 +28,7 @@ constexpr std::uint64_t kPart = 1 << 18;  // elements, a multiple of every block
 class Converter {
  public:
   Converter(const Checkpoint& input, const ConvertOptions& options)
-      : input_(input),
-        options_(options),
-        pool_(std::max(std::thread::hardware_concurrency(), 1U)) {
+      : input_(input), options_(options), pool_(std::max(std::thread::hardware_concurrency(), 1U)) {
     for (const Slot slot : slots_of(input.config())) {
       if (is_ternary(slot.role)) {
         plan_ternary(slot);
@@ -64,9 +62,7 @@ class Converter {
     std::function<void(const Write&)> produce;
   };
 
-  [[nodiscard]] bool to_gguf() const {
-    return options_.target.format == CheckpointFormat::gguf;
-  }
+  [[nodiscard]] bool to_gguf() const { return options_.target.format == CheckpointFormat::gguf; }
   [[nodiscard]] std::string target_name(Slot slot) const {
     return to_gguf() ? gguf_name(slot.role, slot.layer) : hf_name(slot.role, slot.layer);
   }
@@ -95,8 +91,9 @@ class Converter {
     if (!to_gguf()) spec.encoding = Encoding::u8;
     if (form == TernaryForm::hf_packed) spec.shape = {source->rows() / 4, source->cols()};
     if (form == TernaryForm::two_bit) {
-      spec.shape = {source->rows(), static_cast<std::int64_t>(two_bit_row_bytes(
-                                        static_cast<std::size_t>(source->cols())))};
+      spec.shape = {
+          source->rows(),
+          static_cast<std::int64_t>(two_bit_row_bytes(static_cast<std::size_t>(source->cols())))};
     }
     const RowOrder order = row_order(slot.role);
     // The scales of the reordered rows are known once the matrix is read; they follow it.
@@ -128,8 +125,8 @@ class Converter {
       spec.shape = {source.rows(), count / source.rows()};
     }
     plan_.push_back({spec, [spec, scales](const Write& write) {
-                       std::vector<std::byte> bytes(
-                           scales->size() * (spec.encoding == Encoding::bf16 ? 2 : 4));
+                       std::vector<std::byte> bytes(scales->size() *
+                                                    (spec.encoding == Encoding::bf16 ? 2 : 4));
                        write_floats(*scales, spec.encoding, bytes);
                        write(bytes);
                      }});
@@ -160,8 +157,8 @@ class Converter {
   static bool is_exact_in_bf16(const StoredTensor& norm) {
     std::vector<float> values(static_cast<std::size_t>(norm.shape.elements()));
     read_floats(norm, 0, values);
-    return std::ranges::all_of(
-        values, [](float value) { return to_float(to_bfloat16(value)) == value; });
+    return std::ranges::all_of(values,
+                               [](float value) { return to_float(to_bfloat16(value)) == value; });
   }
 
   static void copy(const StoredTensor& stored, Encoding encoding, const Write& write) {
@@ -248,8 +245,7 @@ std::vector<std::string> convert(const std::filesystem::path& input,
   if (options.table) {
     const Encoding table = *options.table;
     utils::require(table == Encoding::f32 || table == Encoding::f16 || table == Encoding::bf16 ||
-                       (table == Encoding::q8_0 &&
-                        options.target.format == CheckpointFormat::gguf),
+                       (table == Encoding::q8_0 && options.target.format == CheckpointFormat::gguf),
                    "convert", "an embedding cannot be stored as ", name(table), " there");
   }
   const Checkpoint checkpoint = Checkpoint::open(input, options.input);

@@ -227,7 +227,11 @@ class Reader {
     for (std::uint64_t i = 0; i < metadata_count_; ++i) {
       const std::string_view key = cursor_.read_string("a metadata key");
       if (!keys.insert(key).second) cursor_.fail("duplicate metadata key ", key);
-      result_.metadata.push_back({std::string(key), read_value(cursor_)});
+      const std::size_t begin = cursor_.position() + sizeof(std::uint32_t);
+      GgufValue value = read_value(cursor_);
+      // Behind the four bytes of the type.
+      value.raw = std::span<const std::byte>(bytes_).subspan(begin, cursor_.position() - begin);
+      result_.metadata.push_back({std::string(key), std::move(value)});
     }
     if (const auto alignment = result_.integer("general.alignment")) {
       if (*alignment <= 0 || *alignment > (1 << 20) || (*alignment & (*alignment - 1)) != 0) {

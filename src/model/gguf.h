@@ -43,6 +43,7 @@ struct GgufArray {
 struct GgufValue {
   GgufType type = GgufType::u8;
   std::variant<std::uint64_t, std::int64_t, double, bool, std::string_view, GgufArray> value;
+  std::span<const std::byte> raw;  // the value as the file holds it
 };
 
 struct GgufEntry {

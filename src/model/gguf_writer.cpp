@@ -66,6 +66,11 @@ void GgufMetadata::add(std::string_view key, std::span<const std::int32_t> value
   for (const std::int32_t value : values) put(bytes_, value);
 }
 
+void GgufMetadata::add(const GgufEntry& entry) {
+  begin(entry.key, entry.value.type);
+  bytes_.append(reinterpret_cast<const char*>(entry.value.raw.data()), entry.value.raw.size());
+}
+
 GgufWriter::GgufWriter(std::filesystem::path path, const GgufMetadata& metadata,
                        std::span<const TensorSpec> tensors)
     : file_(std::move(path)) {

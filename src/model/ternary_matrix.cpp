@@ -63,10 +63,10 @@ std::vector<std::byte> encode_tq(const TernaryMatrix& matrix, Encode encode) {
   const std::size_t per_row = size(matrix.cols) / kTqWeights;
   std::vector<std::byte> bytes(size(matrix.rows) * per_row * kBytes);
   for (std::size_t i = 0; i < size(matrix.rows) * per_row; ++i) {
-    encode(std::span<const std::uint8_t, kTqWeights>(matrix.codes.data() + i * kTqWeights,
-                                                     kTqWeights),
-           block_scale(matrix, i / per_row, i % per_row),
-           std::span<std::byte, kBytes>(bytes.data() + i * kBytes, kBytes));
+    encode(
+        std::span<const std::uint8_t, kTqWeights>(matrix.codes.data() + i * kTqWeights, kTqWeights),
+        block_scale(matrix, i / per_row, i % per_row),
+        std::span<std::byte, kBytes>(bytes.data() + i * kBytes, kBytes));
   }
   return bytes;
 }
@@ -96,14 +96,13 @@ TernaryMatrix read_matrix(const TernarySource& source, RowOrder order, std::int6
   matrix.scales = source.scales();
   const std::size_t cols = size(matrix.cols);
   matrix.codes.resize(size(matrix.rows) * cols);
-  pool.parallel_for(static_cast<std::uint32_t>(matrix.rows), 16,
-                    [&](std::uint32_t begin, std::uint32_t end) {
-                      for (std::size_t row = begin; row < end; ++row) {
-                        source.decode_row(
-                            source_row(order, static_cast<std::int64_t>(row), head_dim),
+  pool.parallel_for(
+      static_cast<std::uint32_t>(matrix.rows), 16, [&](std::uint32_t begin, std::uint32_t end) {
+        for (std::size_t row = begin; row < end; ++row) {
+          source.decode_row(source_row(order, static_cast<std::int64_t>(row), head_dim),
                             std::span(matrix.codes).subspan(row * cols, cols));
-                      }
-                    });
+        }
+      });
   if (order == RowOrder::keep || matrix.scales.one_per_tensor()) return matrix;
   const std::size_t per_row = matrix.scales.values.size() / size(matrix.rows);
   const std::vector<float> old = matrix.scales.values;
@@ -139,9 +138,9 @@ std::vector<std::byte> encode_matrix(const TernaryMatrix& matrix, TernaryForm fo
       return encode_i2s_tensor(matrix);
     case TernaryForm::tq1_0:
     case TernaryForm::tq2_0:
-      require(matrix.cols % static_cast<std::int64_t>(kTqWeights) == 0, name,
-              "TQ blocks need rows of a multiple of 256 weights, not " +
-                  std::to_string(matrix.cols));
+      require(
+          matrix.cols % static_cast<std::int64_t>(kTqWeights) == 0, name,
+          "TQ blocks need rows of a multiple of 256 weights, not " + std::to_string(matrix.cols));
       require(matrix.scales.group_size % static_cast<std::int64_t>(kTqWeights) == 0, name,
               "scales of groups of " + std::to_string(matrix.scales.group_size) +
                   " do not fit blocks of 256");
