@@ -5,9 +5,9 @@
 #include <charconv>
 #include <cstdint>
 #include <iterator>
-#include <optional>
 #include <string>
 
+#include "text/base64.h"
 #include "utils/checks.h"
 
 namespace bitnet::text {
@@ -15,36 +15,6 @@ namespace {
 
 [[noreturn]] void fail(std::size_t offset, std::string_view what) {
   utils::fail(ErrorCode::bad_file, "parse_tiktoken", "byte ", offset, ": ", what);
-}
-
-int base64_digit(char c) noexcept {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  if (c == '+') return 62;
-  if (c == '/') return 63;
-  return -1;
-}
-
-// RFC 4648, section 4, with padding; nothing when it is malformed.
-std::optional<std::string> from_base64(std::string_view text) {
-  if (text.empty() || text.size() % 4 != 0) return std::nullopt;
-  const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
-  text.remove_suffix(padding);
-  std::string out;
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const int digit = base64_digit(c);
-    if (digit < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<std::uint32_t>(digit);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out.push_back(static_cast<char>(bits >> count & 0xFF));
-    }
-  }
-  return out;
 }
 
 void add_llama3_special_tokens(Tokenizer::Impl& impl) {
