@@ -11,7 +11,8 @@ namespace bitnet::text {
 namespace {
 
 bool begins_with_word(std::string_view text) {
-  static const Regex word = Regex::from_oniguruma(R"(\A\w)");
+  static const Regex word =
+      Regex::from_oniguruma(R"(\A[)" + std::string(kWordCharacters) + std::string(kJoiners) + "]");
   bool found = false;
   const std::size_t length = text.empty() ? 0 : utf8_sequence(text, 0).length;
   word.find_all(text.substr(0, length), [&](std::size_t, std::size_t) { found = true; });

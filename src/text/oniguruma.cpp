@@ -20,12 +20,9 @@ constexpr std::string_view kSpace =
 constexpr std::string_view kNotSpace =
     R"(\x{00}-\x{08}\x{0E}-\x{1F}\x{21}-\x{84}\x{86}-\x{9F}\x{A1}-\x{167F}\x{1681}-\x{1FFF})"
     R"(\x{200B}-\x{2027}\x{202A}-\x{202E}\x{2030}-\x{205E}\x{2060}-\x{2FFF}\x{3001}-\x{10FFFF})";
-// Alphabetic characters, marks, decimal digits and connectors (Unicode technical standard 18, annex
-// C). The ranges are the circled letters, which are alphabetic symbols. PCRE2's \w is letters,
-// numbers and the underscore.
-constexpr std::string_view kWord =
-    R"(\p{L}\p{M}\p{Nl}\p{Nd}\p{Pc}\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169})"
-    R"(\x{1F170}-\x{1F189})";
+// Superscripts and fractions of Latin-1: Oniguruma counts them as words outside a class (by a table
+// for that range), not within one.
+constexpr std::string_view kLatin1Words = R"(\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
 constexpr std::string_view kHexDigit = "0-9A-Fa-f";
 
 // From this release on \p{Greek} means Script_Extensions; Oniguruma means the script.
@@ -99,9 +96,10 @@ class Rewriter {
       case 'S':
         return replace_by_set(kNotSpace);
       case 'w':
-        return replace_by_set(kWord);
+        return replace_by_set(in_class_ ? std::string(kWordCharacters)
+                                        : std::string(kWordCharacters).append(kLatin1Words));
       case 'W':
-        return replace_by_complement(kWord);
+        return replace_by_complement(std::string(kWordCharacters).append(kLatin1Words));
       case 'h':
         return replace_by_set(kHexDigit);
       case 'H':

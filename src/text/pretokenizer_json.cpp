@@ -9,6 +9,17 @@ namespace {
 
 const std::string kWhere = "pre_tokenizer";
 
+// ASCII's punctuation and symbols, and Unicode's punctuation as of its version 8, whose tables
+// Hugging Face tokenizers use here: without what became punctuation since (measured against release
+// 0.23).
+constexpr std::string_view kPunctuation =
+    R"((?![\x{61D}\x{9FD}\x{A76}\x{C77}\x{C84}\x{1B7D}\x{1B7E}\x{2E43}-\x{2E4F}\x{2E52}-\x{2E5D})"
+    R"(\x{10EAD}\x{10F55}-\x{10F59}\x{10F86}-\x{10F89}\x{1144B}-\x{1144F}\x{1145A}\x{1145B}\x{1145D})"
+    R"(\x{11660}-\x{1166C}\x{116B9}\x{1183B}\x{11944}-\x{11946}\x{119E2}\x{11A3F}-\x{11A46})"
+    R"(\x{11A9A}-\x{11A9C}\x{11A9E}-\x{11AA2}\x{11C41}-\x{11C45}\x{11C70}\x{11C71}\x{11EF7}\x{11EF8})"
+    R"(\x{11FFF}\x{12FF1}\x{12FF2}\x{16E97}-\x{16E9A}\x{16FE2}\x{1E95E}\x{1E95F}]))"
+    R"([\p{P}$+<=>^`|~\x{166D}\x{111C9}])";
+
 SplitBehavior behavior_of(const std::string& name) {
   constexpr std::pair<std::string_view, SplitBehavior> kNames[] = {
       {"Removed", SplitBehavior::removed},
@@ -54,10 +65,12 @@ void add(const Json& json, PreTokenizer& out) {
                   flag_or(json, "individual_digits", false, kWhere) ? SplitBehavior::isolated
                                                                     : SplitBehavior::contiguous);
   } else if (type == "Punctuation") {
-    out.add_split(Regex::from_oniguruma(R"([\p{P}$+<=>^`|~])"),
+    out.add_split(Regex::from_oniguruma(kPunctuation),
                   behavior_of(string_or(json, "behavior", "Isolated", kWhere)));
   } else if (type == "Whitespace") {
-    out.add_split(Regex::from_oniguruma(R"(\w+|[^\w\s]+)"), SplitBehavior::removed, true);
+    const std::string word = std::string(kWordCharacters).append(kJoiners);
+    out.add_split(Regex::from_oniguruma('[' + word + "]+|[^" + word + "\\s]+"),
+                  SplitBehavior::removed, true);
   } else if (type == "WhitespaceSplit") {
     out.add_split(Regex::from_oniguruma(R"(\s)"), SplitBehavior::removed);
   } else {

@@ -35,6 +35,15 @@ class Regex {
   std::shared_ptr<const Code> code_;
 };
 
+// What is between the brackets of a class of word characters: alphabetic ones, marks, decimal
+// digits and connectors (Unicode technical standard 18, annex C). The ranges are the circled
+// letters, which are alphabetic symbols. (PCRE2's own \w is letters, numbers and the underscore.)
+inline constexpr std::string_view kWordCharacters =
+    R"(\p{L}\p{M}\p{Nl}\p{Nd}\p{Pc}\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169})"
+    R"(\x{1F170}-\x{1F189})";
+// What annex C adds, as Rust's regular expressions do and Oniguruma's do not: the joiners.
+inline constexpr std::string_view kJoiners = R"(\x{200C}\x{200D})";
+
 // `pattern` in PCRE2's syntax, with the same meaning; see Regex::from_oniguruma.
 [[nodiscard]] std::string pcre2_from_oniguruma(std::string_view pattern);
 

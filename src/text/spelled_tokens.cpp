@@ -18,8 +18,9 @@ std::int32_t SpelledTokens::find(const std::string& spelling) const {
 
 void SpelledTokens::add_tokens_to(BytePairEncoder& encoder, const Vocabulary& vocabulary) const {
   for (const auto& [spelling, id] : ids_) {
-    if (vocabulary.is_special(id)) continue;
-    if (const auto bytes = unspell_bytes(spelling)) encoder.add_token(*bytes, id);
+    const auto bytes = unspell_bytes(spelling);
+    if (!bytes || (bytes->size() > 1 && vocabulary.is_special(id))) continue;
+    encoder.add_token(*bytes, id);
   }
 }
 

@@ -21,8 +21,9 @@ class SpelledTokens {
   // -1: no such token.
   [[nodiscard]] std::int32_t find(const std::string& spelling) const;
 
-  // Makes the tokens known to `encoder`. Not the special ones: text becomes such a token only where
-  // AddedTokens finds it, so that EncodeOptions::parse_special can forbid it.
+  // Makes the tokens known to `encoder`. Not special ones of several bytes: a whole piece of text
+  // becomes such a token only where AddedTokens finds it, so that EncodeOptions::parse_special can
+  // forbid it.
   void add_tokens_to(BytePairEncoder& encoder, const Vocabulary& vocabulary) const;
   // Throws `bad_file` when a half or the whole is no token.
   void add_merge_to(BytePairEncoder& encoder, std::string_view left, std::string_view right,
