@@ -117,14 +117,18 @@ class BITNET_API Session {
   // the session is then unchanged.
   [[nodiscard]] std::span<const float> append(std::span<const std::int32_t> tokens);
   // Also gives the logits of every token, [tokens.size(), vocab_size], to `visit` chunk by chunk.
+  // `first_token` is the index into `tokens` of the chunk's first row.
   using Visitor = std::function<void(std::int64_t first_token, const Tensor& logits)>;
   void append(std::span<const std::int32_t> tokens, const Visitor& visit);
-  void reset();
+  // Forgets all tokens from index `count` on.
+  void truncate(std::int64_t count);
   [[nodiscard]] std::span<const std::int32_t> tokens() const noexcept { return tokens_; }
   [[nodiscard]] std::int64_t context() const noexcept { return context_; }
   [[nodiscard]] const Model& model() const noexcept { return model_; }
 
  private:
+  void run(std::span<const std::int32_t> tokens, const Visitor* visit);
+
   Model model_;
   std::int64_t context_;
   StateSet states_;
