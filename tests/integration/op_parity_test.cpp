@@ -187,9 +187,9 @@ TEST_P(OpParity, AttentionAgrees) {
 INSTANTIATE_TEST_SUITE_P(Golden, OpParity,
                          ::testing::Combine(::testing::ValuesIn(traced_models()),
                                             ::testing::ValuesIn(available_devices())),
-                         [](const auto& info) {
-                           return std::get<0>(info.param).name + "_on_" +
-                                  std::get<1>(info.param).name;
+                         [](const auto& parameters) {
+                           return std::get<0>(parameters.param).name + "_on_" +
+                                  std::get<1>(parameters.param).name;
                          });
 
 }  // namespace

@@ -56,8 +56,9 @@ GoldenTensors GoldenModel::reference() const {
 
 std::vector<GoldenPrompt> GoldenModel::prompts() const {
   const GoldenTensors tensors = reference();
+  const nlohmann::json description = report();
   std::vector<GoldenPrompt> prompts;
-  for (const nlohmann::json& entry : report().at("prompts")) {
+  for (const nlohmann::json& entry : description.at("prompts")) {
     const std::string prefix = "prompt." + std::to_string(prompts.size()) + ".";
     prompts.push_back({tensors.integers(prefix + "tokens"), tensors.floats(prefix + "logits"),
                        entry.at("tie_free").get<bool>(), entry.value("greedy_from", 0U)});
