@@ -19,50 +19,45 @@ void check(const Tensor& tensor, const std::string& name, const Shape& shape, bo
                  ternary ? "" : "not ", "be ternary; it is ", tensor.dtype());
 }
 
-void check_config(const ModelConfig& config, const Weights& weights) {
-  utils::require(
-      config.hidden_size > 0 && config.heads > 0 && config.kv_heads > 0 &&
-          config.heads % config.kv_heads == 0 && config.head_dim > 0 && config.head_dim % 2 == 0,
-      kFunction, "hidden size ", config.hidden_size, ", ", config.heads, " heads, ",
-      config.kv_heads, " key-value heads of ", config.head_dim, " elements are no transformer");
-  utils::require(weights.layers.size() == static_cast<std::size_t>(config.layers), kFunction,
-                 "weights of ", weights.layers.size(), " layers for a configuration of ",
-                 config.layers);
-}
-
 class Builder {
  public:
-  Builder(const ModelConfig& config, const Weights& weights, DType kv_cache)
-      : config_(config), weights_(weights), kv_cache_(kv_cache) {}
+  Builder(const ModelConfig& config, DType kv_cache) : config_(config), kv_cache_(kv_cache) {
+    utils::require(
+        config.hidden_size > 0 && config.heads > 0 && config.kv_heads > 0 &&
+            config.heads % config.kv_heads == 0 && config.head_dim > 0 && config.head_dim % 2 == 0,
+        kFunction, "hidden size ", config.hidden_size, ", ", config.heads, " heads, ",
+        config.kv_heads, " key-value heads of ", config.head_dim, " elements are no transformer");
+  }
 
-  Graph build() {
-    check_config(config_, weights_);
+  Graph build(const Weights& weights) {
+    utils::require(weights.layers.size() == static_cast<std::size_t>(config_.layers), kFunction,
+                   "weights of ", weights.layers.size(), " layers for a configuration of ",
+                   config_.layers);
     const Value tokens = graph_.placeholder({"tokens"}, DType::i32, "tokens");
-    positions_ = graph_.placeholder({"tokens"}, DType::i32, "positions");
-    sequences_ = graph_.placeholder({"tokens"}, DType::i32, "sequences");
+    place_tokens(weights.embedding.device());
     const Value rows = graph_.placeholder({"rows"}, DType::i32, "rows");
-    const std::vector<float> frequencies = config_.inverse_frequencies();
-    frequencies_ = graph_.constant(
-        Tensor::from_host<float>(weights_.embedding.device(), frequencies, {config_.head_dim / 2}),
-        "inverse_frequencies");
-
-    const Table embedding = table("embedding", weights_.embedding, weights_.embedding_scales);
+    const Table embedding = table("embedding", weights.embedding, weights.embedding_scales);
     Value x = embedding.scaled ? graph_.gather_rows(embedding.values, embedding.scales, tokens)
                                : graph_.gather_rows(embedding.values, tokens);
-    for (std::size_t layer = 0; layer < weights_.layers.size(); ++layer) {
-      const std::string prefix = "layers." + std::to_string(layer) + ".";
-      x = add(x, attention(x, weights_.layers[layer], prefix, std::to_string(layer)));
-      x = add(x, feed_forward(x, weights_.layers[layer], prefix));
+    for (std::size_t index = 0; index < weights.layers.size(); ++index) {
+      x = layer(x, weights.layers[index], index);
     }
     // Only the rows asked for pay for the vocabulary.
-    x = norm(graph_.gather_rows(x, rows), weights_.final_norm, "final_norm", config_.hidden_size);
+    x = norm(graph_.gather_rows(x, rows), weights.final_norm, "final_norm", config_.hidden_size);
     const Table head =
-        config_.tied_embeddings ? embedding : table("head", weights_.head, weights_.head_scales);
+        config_.tied_embeddings ? embedding : table("head", weights.head, weights.head_scales);
     if (head.scaled) {
       graph_.matmul(head.values, head.scales, x);
     } else {
       graph_.matmul(head.values, x);
     }
+    return std::move(graph_);
+  }
+
+  Graph build(const LayerWeights& weights) {
+    const Value x = graph_.placeholder({"tokens", config_.hidden_size}, DType::f32, "x");
+    place_tokens(weights.q.device());
+    layer(x, weights, 0);
     return std::move(graph_);
   }
 
@@ -73,6 +68,22 @@ class Builder {
     Value scales{};
     bool scaled = false;  // i8, with a scale per row
   };
+
+  // Where the tokens of the batch are, and what turns a position into angles.
+  void place_tokens(const Device& device) {
+    positions_ = graph_.placeholder({"tokens"}, DType::i32, "positions");
+    sequences_ = graph_.placeholder({"tokens"}, DType::i32, "sequences");
+    const std::vector<float> frequencies = config_.inverse_frequencies();
+    frequencies_ =
+        graph_.constant(Tensor::from_host<float>(device, frequencies, {config_.head_dim / 2}),
+                        "inverse_frequencies");
+  }
+
+  Value layer(Value x, const LayerWeights& weights, std::size_t index) {
+    const std::string number = std::to_string(index);
+    x = add(x, attention(x, weights, "layers." + number + ".", number));
+    return add(x, feed_forward(x, weights, "layers." + number + "."));
+  }
 
   Table table(const std::string& name, const Tensor& values, const Tensor& scales) {
     check(values, name, {config_.vocab_size, config_.hidden_size}, false);
@@ -142,7 +153,6 @@ class Builder {
   }
 
   const ModelConfig& config_;
-  const Weights& weights_;
   DType kv_cache_;
   Graph graph_;
   Value positions_{};
@@ -153,7 +163,11 @@ class Builder {
 }  // namespace
 
 Graph build_transformer(const ModelConfig& config, const Weights& weights, DType kv_cache) {
-  return Builder(config, weights, kv_cache).build();
+  return Builder(config, kv_cache).build(weights);
+}
+
+Graph build_layer(const ModelConfig& config, const LayerWeights& weights, DType kv_cache) {
+  return Builder(config, kv_cache).build(weights);
 }
 
 }  // namespace bitnet::model
