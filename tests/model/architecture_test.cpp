@@ -13,6 +13,7 @@
 #include "graph/ops.h"
 #include "support/devices.h"
 #include "support/graph_oracle.h"
+#include "support/plain_transformer.h"
 #include "support/random.h"
 #include "tensor/layout.h"
 
@@ -198,44 +199,68 @@ TEST_P(Transformer, EveryOperationAgreesWithTheReference) {
   }
 }
 
-// Two correct float programs agree to a few roundings while every activation code is equal; where a
-// value within an error of a half-integer rounds the other way, they differ by int8 steps.
-TEST_P(Transformer, TheWholeModelAgreesWithTheReference) {
+// The device, the reference and the plain equations, in pairs. Two correct programs agree to a few
+// roundings while every activation code is equal; where a value within an error of a half-integer
+// rounds the other way, they differ by int8 steps.
+TEST_P(Transformer, TheWholeModelAgreesWithTheReferenceAndTheEquations) {
   constexpr double kSameCodes = 1e-5;
   constexpr double kDifferentCodes = 4e-2;
-  for (const Variant& variant : variants()) {
+  struct Run {
+    std::vector<std::vector<double>> codes;
+    std::vector<double> logits;
+  };
+  for (Variant& variant : variants()) {
     SCOPED_TRACE(variant.name + ", seed " + std::to_string(random_.seed()));
+    variant.kv_cache = DType::f32;  // the equations know no rounding of keys and values
     make(variant);
     const Graph graph = build();
+    const graph::Ir& ir = graph.ir();
+    const std::vector<std::int32_t> tokens = random_tokens(9);
+    const std::vector<Tensor> given = inputs(run_of(tokens, 0, 1));
+
     std::vector<graph::ValueId> ids;
     std::vector<Graph::Value> outputs;
-    for (graph::ValueId id = 0; id < graph.ir().values.size(); ++id) {
-      const bool codes = graph.ir().producer(id).op == graph::Op::quantize_activations &&
-                         graph.ir().values[id].type.dtype == DType::i8;
-      if (!codes && id + 1 != graph.ir().values.size()) continue;
+    for (graph::ValueId id = 0; id < ir.values.size(); ++id) {
+      const bool codes = ir.producer(id).op == graph::Op::quantize_activations &&
+                         ir.values[id].type.dtype == DType::i8;
+      if (!codes && id + 1 != ir.values.size()) continue;
       ids.push_back(id);
       outputs.push_back(Graph::Value{id});
     }
-    const std::vector<Tensor> given = inputs(run_of(random_tokens(9), 0, 1));
     const Executable executable = graph.compile(device(), outputs);
     StateSet states = executable.new_states({{"slots", 2}, {"context", 9}});
     graph::HostStates host_states;
-    for (const graph::ValueId id : graph.ir().states) {
-      const std::string& name = graph.ir().values[id].name;
+    for (const graph::ValueId id : ir.states) {
+      const std::string& name = ir.values[id].name;
       host_states[name] = graph::to_host_value(states[name]);
     }
     std::vector<graph::HostValue> host_inputs;
     for (const Tensor& tensor : given) host_inputs.push_back(graph::to_host_value(tensor));
-    const std::vector<Tensor> actual = executable.execute(given, states);
-    const std::vector<graph::HostValue> expected =
-        graph::evaluate(graph.ir(), host_inputs, host_states, ids);
-    bool same_codes = true;
-    for (std::size_t i = 0; i + 1 < ids.size(); ++i) {
-      same_codes = same_codes && graph::to_host_value(actual[i]).values == expected[i].values;
+
+    std::array<Run, 3> runs;
+    for (const Tensor& tensor : executable.execute(given, states)) {
+      runs[0].codes.push_back(graph::to_host_value(tensor).values);
     }
-    const double error =
-        relative_rms(graph::to_host_value(actual.back()).values, expected.back().values);
-    EXPECT_LE(error, same_codes ? kSameCodes : kDifferentCodes);
+    for (graph::HostValue& value : graph::evaluate(ir, host_inputs, host_states, ids)) {
+      runs[1].codes.push_back(std::move(value.values));
+    }
+    for (Run* run : {&runs[0], &runs[1]}) {
+      run->logits = std::move(run->codes.back());
+      run->codes.pop_back();
+    }
+    PlainResult plain = plain_transformer(config_, weights_, tokens);
+    runs[2].codes = std::move(plain.codes);
+    for (const auto& row : plain.logits) {
+      runs[2].logits.insert(runs[2].logits.end(), row.begin(), row.end());
+    }
+    constexpr std::array<const char*, 3> kNames = {"device", "reference", "equations"};
+    for (std::size_t i = 0; i < 3; ++i) {
+      const Run& a = runs[i];
+      const Run& b = runs[(i + 1) % 3];
+      ASSERT_EQ(a.logits.size(), b.logits.size());
+      EXPECT_LE(relative_rms(a.logits, b.logits), a.codes == b.codes ? kSameCodes : kDifferentCodes)
+          << kNames[i] << " and " << kNames[(i + 1) % 3];
+    }
   }
 }
 
