@@ -176,6 +176,24 @@ double relative_rms(std::span<const double> actual, std::span<const double> expe
   return std::sqrt(difference / power);
 }
 
+// Until the first code that a rounding error tips over, programs agree to such errors; so in the
+// first matrix of codes that differs, at most a few do, by one step.
+void expect_ties_only(std::span<const std::vector<double>> a,
+                      std::span<const std::vector<double>> b) {
+  ASSERT_EQ(a.size(), b.size());
+  const auto [first_a, first_b] = std::ranges::mismatch(a, b);
+  if (first_a == a.end()) return;
+  ASSERT_EQ(first_a->size(), first_b->size());
+  std::size_t different = 0;
+  for (std::size_t i = 0; i < first_a->size(); ++i) {
+    const double steps = std::abs((*first_a)[i] - (*first_b)[i]);
+    EXPECT_LE(steps, 1) << "code " << i;
+    if (steps != 0) ++different;
+  }
+  EXPECT_LE(different, 1 + first_a->size() / 100)
+      << "in matrix " << first_a - a.begin() << " of " << first_a->size() << " codes";
+}
+
 // Slot 1 with three tokens, slot 0 with four, slot 2 with one, interleaved; three rows asked for.
 constexpr std::array<std::int32_t, 8> kPositions = {0, 0, 1, 1, 0, 2, 2, 3};
 constexpr std::array<std::int32_t, 8> kSequences = {1, 0, 0, 1, 2, 0, 1, 0};
@@ -257,9 +275,11 @@ TEST_P(Transformer, TheWholeModelAgreesWithTheReferenceAndTheEquations) {
     for (std::size_t i = 0; i < 3; ++i) {
       const Run& a = runs[i];
       const Run& b = runs[(i + 1) % 3];
+      SCOPED_TRACE(std::string(kNames[i]) + " and " + kNames[(i + 1) % 3]);
       ASSERT_EQ(a.logits.size(), b.logits.size());
-      EXPECT_LE(relative_rms(a.logits, b.logits), a.codes == b.codes ? kSameCodes : kDifferentCodes)
-          << kNames[i] << " and " << kNames[(i + 1) % 3];
+      expect_ties_only(a.codes, b.codes);
+      EXPECT_LE(relative_rms(a.logits, b.logits),
+                a.codes == b.codes ? kSameCodes : kDifferentCodes);
     }
   }
 }
