@@ -79,10 +79,6 @@ void pack_three_in_five(const std::int8_t* trits, std::uint32_t count, std::uint
 
 }  // namespace
 
-std::uint32_t stored_rows(const PackedRows& matrix) noexcept {
-  return matrix.packing == Packing::two_bit_tiled ? blocks(matrix.rows, 64) * 64 : matrix.rows;
-}
-
 void unpack_row(const PackedRows& matrix, const std::uint8_t* packed, std::uint32_t row,
                 std::uint32_t begin, std::uint32_t count, std::int8_t* trits) noexcept {
   const std::uint32_t cols = matrix.cols;

@@ -28,7 +28,4 @@ void unpack_row(const PackedRows& matrix, const std::uint8_t* packed, std::uint3
 // rows up to the next multiple of 64, whose trits are zero.
 void pack_row(const PackedRows& matrix, const std::int8_t* trits, std::uint32_t row,
               std::uint32_t begin, std::uint32_t count, std::uint8_t* packed) noexcept;
-// Rows that pack_row must be called for.
-[[nodiscard]] std::uint32_t stored_rows(const PackedRows& matrix) noexcept;
-
 }  // namespace bitnet::backend::cpu
