@@ -43,7 +43,7 @@ class PlainRow {
     tokens_ = tokens;
     sums_.fill(0);
     floats_.fill(0);
-    const PackedRows matrix{static_cast<Packing>(layout_.packing), layout_.rows, layout_.cols};
+    const PackedRows matrix{static_cast<Packing>(layout_.packing), layout_.cols};
     std::array<std::int8_t, kStretch> trits;
     for (std::uint32_t col = 0; col < layout_.cols; col += kStretch) {
       const std::uint32_t count = std::min(kStretch, layout_.cols - col);
