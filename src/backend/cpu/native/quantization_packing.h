@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// Ternary rows and 16-bit floats in and out of the packings and dtypes, a stretch at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "bitnet/types.h"
+
+namespace bitnet::backend::cpu {
+
+// Columns of a stretch: the least common multiple of the blocks of all packings (16, 64, 80, 384),
+// so that every stretch begins and, but for the last, ends on a byte of its own.
+inline constexpr std::uint32_t kStretch = 1920;
+
+// One packed matrix.
+struct PackedRows {
+  Packing packing;
+  std::uint32_t rows;
+  std::uint32_t cols;
+};
+
+// Trits of columns [begin, begin + count) of a row; begin is a multiple of kStretch, count at most
+// kStretch. `trits` has room for kStretch: padding up to the packing's block is written too.
+void unpack_row(const PackedRows& matrix, const std::uint8_t* packed, std::uint32_t row,
+                std::uint32_t begin, std::uint32_t count, std::int8_t* trits) noexcept;
+// The inverse; `trits` has kStretch values, zero from `count` on. two_bit_tiled also stores the
+// rows up to the next multiple of 64, whose trits are zero.
+void pack_row(const PackedRows& matrix, const std::int8_t* trits, std::uint32_t row,
+              std::uint32_t begin, std::uint32_t count, std::uint8_t* packed) noexcept;
+// Rows that pack_row must be called for.
+[[nodiscard]] std::uint32_t stored_rows(const PackedRows& matrix) noexcept;
+
+// Elements [begin, begin + count) of `values`, whose dtype is f32, f16 or bf16, as floats.
+void load_floats(const void* values, DType dtype, std::size_t begin, std::size_t count,
+                 float* floats) noexcept;
+// The inverse, rounding half to even.
+void store_floats(const float* floats, std::size_t count, void* values, DType dtype,
+                  std::size_t begin) noexcept;
+
+}  // namespace bitnet::backend::cpu
