@@ -44,6 +44,8 @@ class BITNET_API Tokenizer {
   [[nodiscard]] std::optional<std::int32_t> find(std::string_view token) const;
   [[nodiscard]] std::int32_t vocab_size() const noexcept;  // one more than the largest id
   [[nodiscard]] std::optional<std::int32_t> bos() const noexcept;
+  // Whether the tokenizer's own files put bos() in front of every text.
+  [[nodiscard]] bool adds_bos() const noexcept;
   // The tokens that end a reply, from the tokenizer's own files: <|end_of_text|> and <|eot_id|>.
   [[nodiscard]] const std::vector<std::int32_t>& stop_tokens() const noexcept;
 
@@ -101,6 +103,7 @@ class BITNET_API Sampler {
   SamplerOptions options_;
   std::mt19937_64 engine_;
   std::vector<float> scores_;
+  std::vector<double> weights_;
   std::vector<std::int32_t> order_;
 };
 
