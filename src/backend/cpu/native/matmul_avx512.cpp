@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include <immintrin.h>
 
-// GCC 12 warns of the placeholder that its own headers pass for "no previous value".
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-
 #include "backend/cpu/native/matmul.h"
 
 namespace bitnet::backend::cpu {
 namespace {
 
 // --- two_bit ---------------------------------------------------------------------------------
+
+// Wraps around, unlike the C++ additions that _mm512_reduce_add_epi32 may be made of.
+std::int32_t add_lanes(__m512i sixteen) {
+  const __m256i eight =
+      _mm256_add_epi32(_mm512_castsi512_si256(sixteen), _mm512_extracti64x4_epi64(sixteen, 1));
+  __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+  four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xB1));
+  return _mm_cvtsi128_si32(four);
+}
 
 template <int Rows, int Tokens>
 void dot_rows(const TwoBitBlock& block, int row, std::int32_t* sums) {
@@ -49,8 +55,7 @@ void dot_rows(const TwoBitBlock& block, int row, std::int32_t* sums) {
   }
   for (int r = 0; r < Rows; ++r) {
     for (int t = 0; t < Tokens; ++t) {
-      sums[(row + r) * kBlockTokens + t] =
-          _mm512_reduce_add_epi32(_mm512_add_epi32(even[r][t], odd[r][t]));
+      sums[(row + r) * kBlockTokens + t] = add_lanes(_mm512_add_epi32(even[r][t], odd[r][t]));
     }
   }
 }

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "backend/cpu/native/float_ops.h"
 #include "backend/cpu/native/matmul_rows.h"
 #include "backend/cpu/native/matmul_tables.h"
-#include "backend/cpu/native/quantization_packing.h"
 #include "shaders/shader_types.h"
 
 namespace bitnet::backend::cpu {
@@ -18,8 +18,12 @@ void widen(const void* weights, std::size_t begin, std::size_t count, float* flo
   if constexpr (dtype == DType::i8) {
     const auto* bytes = static_cast<const std::int8_t*>(weights) + begin;
     for (std::size_t i = 0; i < count; ++i) floats[i] = static_cast<float>(bytes[i]);
+  } else if constexpr (dtype == DType::f16) {
+    kGenericOps.widen_f16(static_cast<const float16*>(weights) + begin, floats, count);
+  } else if constexpr (dtype == DType::bf16) {
+    kGenericOps.widen_bf16(static_cast<const bfloat16*>(weights) + begin, floats, count);
   } else {
-    load_floats(weights, dtype, begin, count, floats);
+    std::copy_n(static_cast<const float*>(weights) + begin, count, floats);
   }
 }
 
@@ -79,7 +83,7 @@ void dense(const Arguments& arguments, std::uint32_t begin, std::uint32_t end) n
       }
     }
   };
-  for_each_block(begin, end, params.rows, params.tokens, row_bytes, visit);
+  for_each_tile(begin, end, params.rows, params.tokens, row_bytes, visit);
 }
 
 constexpr Kernel kKernels[] = {

@@ -20,8 +20,8 @@ inline constexpr std::size_t kPassBytes = 128 * 1024;
 // Calls visit(row, rows, token, tokens) for blocks of at most kBlockRows x kBlockTokens that cover
 // the rows of work items [begin, end) and all tokens.
 template <typename Visit>
-void for_each_block(std::uint32_t begin, std::uint32_t end, std::uint32_t rows,
-                    std::uint32_t tokens, std::size_t row_bytes, Visit&& visit) {
+void for_each_tile(std::uint32_t begin, std::uint32_t end, std::uint32_t rows, std::uint32_t tokens,
+                   std::size_t row_bytes, Visit&& visit) {
   const std::uint64_t last = std::min<std::uint64_t>(std::uint64_t{end} * kItemRows, rows);
   const std::size_t fitting = kPassBytes / std::max<std::size_t>(row_bytes, 1) / kItemRows;
   const std::size_t pass = std::max<std::size_t>(fitting, 1) * kItemRows;

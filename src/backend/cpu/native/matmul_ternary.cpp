@@ -223,7 +223,7 @@ void two_bit(const Arguments& arguments, std::uint32_t begin, std::uint32_t end)
       }
     }
   };
-  for_each_block(begin, end, layout.rows, params.tokens, row_bytes, visit);
+  for_each_tile(begin, end, layout.rows, params.tokens, row_bytes, visit);
 }
 
 constexpr Kernel kKernels[] = {

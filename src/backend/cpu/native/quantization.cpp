@@ -6,10 +6,9 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 
-#include "backend/cpu/native/native.h"
+#include "backend/cpu/native/float_rows.h"
 #include "backend/cpu/native/quantization_packing.h"
 #include "shaders/shader_types.h"
 
@@ -40,49 +39,25 @@ void for_each_scale(const shaders::TernaryLayout& layout, std::uint32_t row, std
   }
 }
 
-// Sums in double, in eight interleaved partial sums whose order depends on nothing but the shape:
-// the mean of any matrix is then correctly rounded to float but for rare ties, on every thread
-// count.
-class AbsoluteSum {
- public:
-  void add(const float* values, std::size_t count) noexcept {
-    std::size_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) {
-      for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        lanes_[lane] += static_cast<double>(std::fabs(values[i + lane]));
-      }
-    }
-    for (std::size_t lane = 0; i + lane < count; ++lane) {
-      lanes_[lane] += static_cast<double>(std::fabs(values[i + lane]));
-    }
-  }
-  [[nodiscard]] double total() const noexcept {
-    return ((lanes_[0] + lanes_[4]) + (lanes_[2] + lanes_[6])) +
-           ((lanes_[1] + lanes_[5]) + (lanes_[3] + lanes_[7]));
-  }
-
- private:
-  static constexpr std::size_t kLanes = 8;
-  std::array<double, kLanes> lanes_{};
-};
-
-// Buffers: weights, sums (double).
-void sum_weights(const Arguments& arguments, std::uint32_t begin, std::uint32_t end) noexcept {
+// Buffers: weights, sums (double). In double and in an order that depends on nothing but the shape,
+// so that a mean is the correctly rounded one but for rare ties, on every thread count.
+void sum_weights(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
+                 std::uint32_t end) {
   const auto& params = arguments.params<shaders::SumWeightsParams>();
-  const auto dtype = static_cast<DType>(params.dtype);
+  const FloatReader weights(ops, arguments, 0, params.dtype);
   auto* sums = arguments.buffer<double>(1);
-  std::array<float, kStretch> values;
   for (std::size_t row = begin; row < end; ++row) {
     for (std::size_t group = 0; group < params.groups; ++group) {
       const std::size_t first = group * params.group_cols;
       const std::size_t last = std::min<std::size_t>(first + params.group_cols, params.cols);
-      AbsoluteSum sum;
-      for (std::size_t col = first; col < last; col += kStretch) {
-        const std::size_t count = std::min<std::size_t>(kStretch, last - col);
-        load_floats(arguments.buffers[0], dtype, row * params.cols + col, count, values.data());
-        sum.add(values.data(), count);
-      }
-      sums[row * params.groups + group] = sum.total();
+      double sum = 0;
+      for_each_block(last - std::min(first, last), [&](std::size_t at, std::size_t n) {
+        Block scratch;
+        const float* values = weights.read(row * params.cols + first + at, n, scratch.data());
+        std::transform(values, values + n, scratch.begin(), [](float w) { return std::fabs(w); });
+        sum += ops.sum(scratch.data(), n);
+      });
+      sums[row * params.groups + group] = sum;
     }
   }
 }
@@ -113,22 +88,23 @@ std::int8_t trit_of(float weight, float inverse) noexcept {
 }
 
 // Buffers: weights, scales, packed.
-void quantize_weights(const Arguments& arguments, std::uint32_t begin, std::uint32_t end) noexcept {
+void quantize_weights(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
+                      std::uint32_t end) {
   const auto& params = arguments.params<shaders::QuantizeWeightsParams>();
   const shaders::TernaryLayout& layout = params.layout;
-  const auto dtype = static_cast<DType>(params.dtype);
+  const FloatReader weights(ops, arguments, 0, params.dtype);
   const PackedRows matrix{packing_of(layout), layout.rows, layout.cols};
   const auto* scales = arguments.buffer<const float>(1);
   auto* packed = arguments.buffer<std::uint8_t>(2);
-  std::array<float, kStretch> values;
+  std::array<float, kStretch> scratch;
   std::array<std::int8_t, kStretch> trits;
   for (std::uint32_t row = begin; row < end; ++row) {
     for (std::uint32_t col = 0; col < layout.cols; col += kStretch) {
       const std::uint32_t count = std::min(kStretch, layout.cols - col);
       trits.fill(0);
       if (row < layout.rows) {
-        load_floats(arguments.buffers[0], dtype, static_cast<std::size_t>(row) * layout.cols + col,
-                    count, values.data());
+        const float* values =
+            weights.read(static_cast<std::size_t>(row) * layout.cols + col, count, scratch.data());
         for_each_scale(layout, row, col, count,
                        [&](std::size_t scale, std::uint32_t from, std::uint32_t to) {
                          const float inverse = 1.0F / scales[scale];
@@ -141,27 +117,30 @@ void quantize_weights(const Arguments& arguments, std::uint32_t begin, std::uint
 }
 
 // Buffers: packed, scales, output.
-void dequantize(const Arguments& arguments, std::uint32_t begin, std::uint32_t end) noexcept {
+void dequantize(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
+                std::uint32_t end) {
   const auto& params = arguments.params<shaders::DequantizeParams>();
   const shaders::TernaryLayout& layout = params.layout;
+  const FloatWriter output(ops, arguments, 2, params.dtype);
   const PackedRows matrix{packing_of(layout), layout.rows, layout.cols};
-  const auto* packed = arguments.buffer<const std::uint8_t>(0);
   const auto* scales = arguments.buffer<const float>(1);
-  std::array<float, kStretch> values;
   std::array<std::int8_t, kStretch> trits;
   for (std::uint32_t row = begin; row < end; ++row) {
-    const std::size_t first = static_cast<std::size_t>(row) * layout.cols;
     for (std::uint32_t col = 0; col < layout.cols; col += kStretch) {
       const std::uint32_t count = std::min(kStretch, layout.cols - col);
-      unpack_row(matrix, packed, row, col, count, trits.data());
-      for_each_scale(layout, row, col, count,
-                     [&](std::size_t scale, std::uint32_t from, std::uint32_t to) {
-                       for (; from < to; ++from) {
-                         values[from] = static_cast<float>(trits[from]) * scales[scale];
-                       }
-                     });
-      store_floats(values.data(), count, arguments.buffers[2], static_cast<DType>(params.dtype),
-                   first + col);
+      unpack_row(matrix, arguments.buffer<const std::uint8_t>(0), row, col, count, trits.data());
+      for_each_block(count, [&](std::size_t at, std::size_t n) {
+        const auto first = col + static_cast<std::uint32_t>(at);
+        const std::int8_t* block = trits.data() + at;
+        output.write(static_cast<std::size_t>(row) * layout.cols + first, n, [&](float* out) {
+          for_each_scale(layout, row, first, static_cast<std::uint32_t>(n),
+                         [&](std::size_t scale, std::uint32_t from, std::uint32_t to) {
+                           for (; from < to; ++from) {
+                             out[from] = static_cast<float>(block[from]) * scales[scale];
+                           }
+                         });
+        });
+      });
     }
   }
 }
@@ -189,14 +168,6 @@ void repack(const Arguments& arguments, std::uint32_t begin, std::uint32_t end) 
 
 // --- activations -----------------------------------------------------------------------------
 
-std::uint32_t largest_magnitude(const float* x, std::size_t count, std::uint32_t least) {
-  std::uint32_t largest = least;
-  for (std::size_t i = 0; i < count; ++i) {
-    largest = std::max(largest, std::bit_cast<std::uint32_t>(x[i]) & 0x7FFFFFFFU);
-  }
-  return largest;
-}
-
 void quantize_floats(const float* x, std::size_t count, float factor, std::int8_t* codes) {
   // Adding and taking away 1.5 * 2^23 rounds a small number half to even.
   constexpr float kRounder = 12582912.0F;
@@ -209,91 +180,63 @@ void quantize_floats(const float* x, std::size_t count, float factor, std::int8_
   }
 }
 
-void widen_f16(const std::uint16_t* halves, std::size_t count, float* floats) {
-  load_floats(halves, DType::f16, 0, count, floats);
-}
-
-void widen_bf16(const std::uint16_t* halves, std::size_t count, float* floats) {
-  load_floats(halves, DType::bf16, 0, count, floats);
-}
-
-constexpr ActivationLoops kGeneric = {largest_magnitude, quantize_floats, widen_f16, widen_bf16};
-
-// Calls visit(floats, first column, count) over a row; 16-bit rows pass through a buffer.
-template <const ActivationLoops& loops, typename Visit>
-void for_each_float(const std::byte* x, DType dtype, std::size_t row, std::size_t cols,
-                    Visit&& visit) {
-  if (dtype == DType::f32) {
-    visit(reinterpret_cast<const float*>(x) + row * cols, std::size_t{0}, cols);
-    return;
-  }
-  std::array<float, 1024> floats;
-  const auto widen = dtype == DType::f16 ? loops.widen_f16 : loops.widen_bf16;
-  for (std::size_t col = 0; col < cols; col += floats.size()) {
-    const std::size_t count = std::min(floats.size(), cols - col);
-    widen(reinterpret_cast<const std::uint16_t*>(x) + row * cols + col, count, floats.data());
-    visit(floats.data(), col, count);
-  }
-}
-
 // Buffers: x, codes, scales.
-template <const ActivationLoops& loops>
-void quantize_activations(const Arguments& arguments, std::uint32_t begin,
-                          std::uint32_t end) noexcept {
+template <QuantizeFloats quantize>
+void quantize_activations(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
+                          std::uint32_t end) {
   const auto& params = arguments.params<shaders::QuantizeActivationsParams>();
-  const auto dtype = static_cast<DType>(params.dtype);
+  const FloatReader x(ops, arguments, 0, params.dtype);
   for (std::size_t row = begin; row < end; ++row) {
-    std::int8_t* codes = arguments.buffer<std::int8_t>(1) + row * params.cols;
-    auto bits = std::bit_cast<std::uint32_t>(kSmallestScale);
-    for_each_float<loops>(arguments.buffers[0], dtype, row, params.cols,
-                          [&](const float* x, std::size_t, std::size_t count) {
-                            bits = loops.largest_magnitude(x, count, bits);
-                          });
-    const float largest = std::bit_cast<float>(bits);
+    const std::size_t first = row * params.cols;
+    float largest = kSmallestScale;
+    for_each_block(params.cols, [&](std::size_t at, std::size_t n) {
+      Block scratch;
+      const float block = ops.absmax(x.read(first + at, n, scratch.data()), n);
+      if (block > largest || std::isnan(block)) largest = block;
+    });
     const float factor = 127.0F / largest;
-    for_each_float<loops>(arguments.buffers[0], dtype, row, params.cols,
-                          [&](const float* x, std::size_t col, std::size_t count) {
-                            loops.quantize(x, count, factor, codes + col);
-                          });
+    for_each_block(params.cols, [&](std::size_t at, std::size_t n) {
+      Block scratch;
+      quantize(x.read(first + at, n, scratch.data()), n, factor,
+               arguments.buffer<std::int8_t>(1) + first + at);
+    });
     arguments.buffer<float>(2)[row] = largest / 127.0F;
   }
 }
 
 // Buffers: codes, scales, output.
-void dequantize_activations(const Arguments& arguments, std::uint32_t begin,
-                            std::uint32_t end) noexcept {
+void dequantize_activations(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
+                            std::uint32_t end) {
   const auto& params = arguments.params<shaders::DequantizeActivationsParams>();
-  std::array<float, 1024> values;
+  const FloatWriter output(ops, arguments, 2, params.dtype);
   for (std::size_t row = begin; row < end; ++row) {
     const float scale = arguments.buffer<const float>(1)[row];
-    for (std::size_t col = 0; col < params.cols; col += values.size()) {
-      const std::size_t count = std::min<std::size_t>(values.size(), params.cols - col);
-      const std::size_t first = row * params.cols + col;
+    for_each_block(params.cols, [&](std::size_t at, std::size_t n) {
+      const std::size_t first = row * params.cols + at;
       const auto* codes = arguments.buffer<const std::int8_t>(0) + first;
-      for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<float>(codes[i]) * scale;
-      store_floats(values.data(), count, arguments.buffers[2], static_cast<DType>(params.dtype),
-                   first);
-    }
+      output.write(first, n, [&](float* out) {
+        for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<float>(codes[i]) * scale;
+      });
+    });
   }
 }
 
+constexpr auto kKernels = join(
+    at_each_level<sum_weights>("cpu_sum_weights"),
+    at_each_level<quantize_weights>("cpu_quantize_weights"),
+    at_each_level<dequantize>("cpu_dequantize"),
+    at_each_level<dequantize_activations>("cpu_dequantize_activations"), std::array {
+      Kernel{"cpu_weight_scales", InstructionSet::generic, weight_scales},
+          Kernel{"cpu_repack", InstructionSet::generic, repack},
+          Kernel{"cpu_quantize_activations", InstructionSet::generic,
+                 at_level<quantize_activations<quantize_floats>, kGenericOps>},
 #if defined(__x86_64__)
-constexpr ActivationLoops kAvx2 = {largest_magnitude_avx2, quantize_floats_avx2, widen_f16_avx2,
-                                   widen_bf16_avx2};
+          Kernel{"cpu_quantize_activations", InstructionSet::avx2,
+                 at_level<quantize_activations<quantize_floats_avx2>, kAvx2Ops>},
+          Kernel{"cpu_quantize_activations", InstructionSet::avx512_vnni,
+                 at_level<quantize_activations<quantize_floats_avx2>, kAvx512Ops>},
 #endif
-
-constexpr Kernel kKernels[] = {
-    {"cpu_sum_weights", InstructionSet::generic, sum_weights},
-    {"cpu_weight_scales", InstructionSet::generic, weight_scales},
-    {"cpu_quantize_weights", InstructionSet::generic, quantize_weights},
-    {"cpu_dequantize", InstructionSet::generic, dequantize},
-    {"cpu_repack", InstructionSet::generic, repack},
-    {"cpu_dequantize_activations", InstructionSet::generic, dequantize_activations},
-    {"cpu_quantize_activations", InstructionSet::generic, quantize_activations<kGeneric>},
-#if defined(__x86_64__)
-    {"cpu_quantize_activations", InstructionSet::avx2, quantize_activations<kAvx2>},
-#endif
-};
+    });
 
 }  // namespace
 

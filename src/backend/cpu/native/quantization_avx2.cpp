@@ -31,25 +31,6 @@ __m128i narrow(__m256i codes) {
 
 }  // namespace
 
-std::uint32_t largest_magnitude_avx2(const float* x, std::size_t count, std::uint32_t least) {
-  const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
-  __m256i largest = _mm256_set1_epi32(static_cast<int>(least));
-  std::size_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i));
-    largest = _mm256_max_epi32(largest, _mm256_and_si256(bits, magnitude));
-  }
-  if (i < count) {
-    const __m256i bits = _mm256_castps_si256(_mm256_maskload_ps(x + i, first_lanes(count - i)));
-    largest = _mm256_max_epi32(largest, _mm256_and_si256(bits, magnitude));
-  }
-  __m128i four =
-      _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
-  four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4E));
-  four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xB1));
-  return static_cast<std::uint32_t>(_mm_cvtsi128_si32(four));
-}
-
 void quantize_floats_avx2(const float* x, std::size_t count, float factor, std::int8_t* codes) {
   const __m256 scale = _mm256_set1_ps(factor);
   std::size_t i = 0;
@@ -62,28 +43,6 @@ void quantize_floats_avx2(const float* x, std::size_t count, float factor, std::
     const __m256 rest = _mm256_maskload_ps(x + i, first_lanes(count - i));
     _mm_store_si128(reinterpret_cast<__m128i*>(last), narrow(codes_of(rest, scale)));
     for (std::size_t j = 0; i + j < count; ++j) codes[i + j] = last[j];
-  }
-}
-
-void widen_f16_avx2(const std::uint16_t* halves, std::size_t count, float* floats) {
-  std::size_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    const __m128i eight = _mm_loadu_si128(reinterpret_cast<const __m128i*>(halves + i));
-    _mm256_storeu_ps(floats + i, _mm256_cvtph_ps(eight));
-  }
-  for (; i < count; ++i) floats[i] = _cvtsh_ss(halves[i]);
-}
-
-void widen_bf16_avx2(const std::uint16_t* halves, std::size_t count, float* floats) {
-  std::size_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    const __m128i eight = _mm_loadu_si128(reinterpret_cast<const __m128i*>(halves + i));
-    const __m256i bits = _mm256_slli_epi32(_mm256_cvtepu16_epi32(eight), 16);
-    _mm256_storeu_ps(floats + i, _mm256_castsi256_ps(bits));
-  }
-  for (; i < count; ++i) {
-    const std::uint32_t bits = static_cast<std::uint32_t>(halves[i]) << 16;
-    __builtin_memcpy(floats + i, &bits, sizeof bits);
   }
 }
 

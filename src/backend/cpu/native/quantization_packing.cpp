@@ -2,7 +2,6 @@
 #include "backend/cpu/native/quantization_packing.h"
 
 #include <array>
-#include <bit>
 #include <cstring>
 
 namespace bitnet::backend::cpu {
@@ -80,10 +79,6 @@ void pack_three_in_five(const std::int8_t* trits, std::uint32_t count, std::uint
 
 }  // namespace
 
-std::uint32_t stored_rows(const PackedRows& matrix) noexcept {
-  return matrix.packing == Packing::two_bit_tiled ? blocks(matrix.rows, 64) * 64 : matrix.rows;
-}
-
 void unpack_row(const PackedRows& matrix, const std::uint8_t* packed, std::uint32_t row,
                 std::uint32_t begin, std::uint32_t count, std::int8_t* trits) noexcept {
   const std::uint32_t cols = matrix.cols;
@@ -148,32 +143,6 @@ void pack_row(const PackedRows& matrix, const std::int8_t* trits, std::uint32_t 
           trits, count,
           packed + static_cast<std::size_t>(row) * blocks(cols, 384) * 80 + begin / 24 * 5);
       return;
-  }
-}
-
-void load_floats(const void* values, DType dtype, std::size_t begin, std::size_t count,
-                 float* floats) noexcept {
-  if (dtype == DType::f32) {
-    std::memcpy(floats, static_cast<const float*>(values) + begin, count * sizeof(float));
-  } else if (dtype == DType::f16) {
-    const auto* halves = static_cast<const float16*>(values) + begin;
-    for (std::size_t i = 0; i < count; ++i) floats[i] = to_float(halves[i]);
-  } else {
-    const auto* halves = static_cast<const bfloat16*>(values) + begin;
-    for (std::size_t i = 0; i < count; ++i) floats[i] = to_float(halves[i]);
-  }
-}
-
-void store_floats(const float* floats, std::size_t count, void* values, DType dtype,
-                  std::size_t begin) noexcept {
-  if (dtype == DType::f32) {
-    std::memcpy(static_cast<float*>(values) + begin, floats, count * sizeof(float));
-  } else if (dtype == DType::f16) {
-    auto* halves = static_cast<float16*>(values) + begin;
-    for (std::size_t i = 0; i < count; ++i) halves[i] = to_float16(floats[i]);
-  } else {
-    auto* halves = static_cast<bfloat16*>(values) + begin;
-    for (std::size_t i = 0; i < count; ++i) halves[i] = to_bfloat16(floats[i]);
   }
 }
 

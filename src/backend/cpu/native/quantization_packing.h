@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Ternary rows and 16-bit floats in and out of the packings and dtypes, a stretch at a time.
+// Rows of trits in and out of the packings, a stretch at a time.
 #pragma once
 
 #include <cstddef>
@@ -28,14 +28,4 @@ void unpack_row(const PackedRows& matrix, const std::uint8_t* packed, std::uint3
 // rows up to the next multiple of 64, whose trits are zero.
 void pack_row(const PackedRows& matrix, const std::int8_t* trits, std::uint32_t row,
               std::uint32_t begin, std::uint32_t count, std::uint8_t* packed) noexcept;
-// Rows that pack_row must be called for.
-[[nodiscard]] std::uint32_t stored_rows(const PackedRows& matrix) noexcept;
-
-// Elements [begin, begin + count) of `values`, whose dtype is f32, f16 or bf16, as floats.
-void load_floats(const void* values, DType dtype, std::size_t begin, std::size_t count,
-                 float* floats) noexcept;
-// The inverse, rounding half to even.
-void store_floats(const float* floats, std::size_t count, void* values, DType dtype,
-                  std::size_t begin) noexcept;
-
 }  // namespace bitnet::backend::cpu
