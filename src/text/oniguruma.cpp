@@ -3,8 +3,6 @@
 // PCRE2. The two agree on most of it; what they read differently is spelled out here, and what has
 // no counterpart is refused.
 #include <algorithm>
-
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 #include "text/regex.h"

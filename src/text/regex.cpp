@@ -5,8 +5,6 @@
 #include <array>
 #include <cstdint>
 #include <limits>
-
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 #include "text/utf8.h"

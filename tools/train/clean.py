@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Turns the raw text of an e-book into paragraphs of plain ASCII-punctuated English.
 
 A paragraph of prose becomes one line, however the e-book wrapped it; verse keeps its lines.

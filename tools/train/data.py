@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Splits the corpus, trains the tokenizer, and encodes both parts for train.py.
 
     python data.py --corpus corpus --output data

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Measures a packed checkpoint through transformers in float32, and writes from prompts.
 
     python evaluate.py --model models/NAME --text models/NAME/heldout.txt

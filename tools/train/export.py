@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Packs trained master weights into a checkpoint that transformers and this engine load.
 
     python export.py --masters out/masters.pt --tokenizer data --output models/NAME

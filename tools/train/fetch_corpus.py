@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Downloads the packages named in sources.py and writes one clean text file per book.
 
     python fetch_corpus.py --output corpus

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """BitNet b1.58 for training: the network of transformers' BitNetForCausalLM, weight for weight.
 
 The parameters carry transformers' names, so a state dict moves between the two unchanged. Linear

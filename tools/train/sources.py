@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The public-domain books the model is trained on: which package carries each, and where.
 
 Every text here is out of copyright in the United States and in countries that protect a work for

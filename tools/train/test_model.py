@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Checks the training model against transformers, and the packing against its definition.
 
     python -m pytest tools/train

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Trains a BitNet b1.58 model on the arrays that data.py wrote; keeps the best on held-out text.
 
     python train.py --data data --output out

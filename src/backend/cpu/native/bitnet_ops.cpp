@@ -2,7 +2,7 @@
 // Normalisation, positions, embedding. A work item is a row or a token.
 #include <cmath>
 
-#include "bitnet/kernels.h"
+#include "bitnet/operations.h"
 
 #include "backend/cpu/native/float_rows.h"
 #include "shaders/shader_types.h"

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "bitnet/kernels.h"
+#include "bitnet/operations.h"
 
 #include "backend/cpu/native/float_rows.h"
 #include "shaders/shader_types.h"
