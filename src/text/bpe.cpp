@@ -73,9 +73,11 @@ void BytePairEncoder::encode(std::string_view piece, std::vector<std::int32_t>& 
     right.id = -1;
     if (left.next != kNone) {
       symbols[left.next].previous = best.symbol;
-      consider(piece, best.symbol, workspace);
+      if (consider(piece, best.symbol, workspace)) std::ranges::push_heap(candidates, comes_later);
     }
-    if (left.previous != kNone) consider(piece, left.previous, workspace);
+    if (left.previous != kNone && consider(piece, left.previous, workspace)) {
+      std::ranges::push_heap(candidates, comes_later);
+    }
   }
   for (const auto& symbol : symbols) {
     if (symbol.id >= 0) ids.push_back(symbol.id);
@@ -99,17 +101,18 @@ void BytePairEncoder::start(std::string_view piece, Workspace& workspace) const 
   if (symbols.empty()) return;
   symbols.back().next = kNone;
   for (std::uint32_t i = 0; i + 1 < symbols.size(); ++i) consider(piece, i, workspace);
+  std::ranges::make_heap(workspace.candidates, comes_later);
 }
 
-// Queues the merge of symbol `left` with the one after it, if there is one.
-void BytePairEncoder::consider(std::string_view piece, std::uint32_t left,
+// Appends the merge of symbol `left` with the one after it to the candidates, if there is one.
+bool BytePairEncoder::consider(std::string_view piece, std::uint32_t left,
                                Workspace& workspace) const {
   const std::uint32_t right = workspace.symbols[left].next;
   const auto merge = merge_of(piece, left, right, workspace);
-  if (!merge) return;
+  if (!merge) return false;
   workspace.candidates.push_back(
       {merge->rank, left, workspace.symbols[left].id, workspace.symbols[right].id, merge->merged});
-  std::ranges::push_heap(workspace.candidates, comes_later);
+  return true;
 }
 
 std::optional<BytePairEncoder::Merge> BytePairEncoder::merge_of(std::string_view piece,

@@ -61,7 +61,7 @@ class BytePairEncoder {
   };
 
   void start(std::string_view piece, Workspace& workspace) const;
-  void consider(std::string_view piece, std::uint32_t left, Workspace& workspace) const;
+  bool consider(std::string_view piece, std::uint32_t left, Workspace& workspace) const;
   [[nodiscard]] std::optional<Merge> merge_of(std::string_view piece, std::uint32_t left,
                                               std::uint32_t right,
                                               const Workspace& workspace) const;

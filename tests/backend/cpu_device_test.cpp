@@ -23,8 +23,6 @@ class CpuDeviceTest : public ::testing::Test {
  protected:
   std::shared_ptr<backend::Device> device_ = make_device({.threads = 3, .instruction_set = ""});
 };
-}
-};
 
 TEST_F(CpuDeviceTest, AnUnusableDispatchIsRejected) {
   const auto pipeline = device_->pipeline("cpu_scale");
