@@ -87,6 +87,7 @@ class Converter {
     const auto source = std::make_shared<const TernarySource>(input_.ternary(slot));
     const TernaryForm form = target_form();
     const std::string name = target_name(slot);
+    require_fits(form, source->rows(), source->cols(), source->scales(), name);
     TensorSpec spec{name, options_.target.ternary, {source->rows(), source->cols()}};
     if (!to_gguf()) spec.encoding = Encoding::u8;
     if (form == TernaryForm::hf_packed) spec.shape = {source->rows() / 4, source->cols()};
@@ -98,11 +99,11 @@ class Converter {
     const RowOrder order = row_order(slot.role);
     // The scales of the reordered rows are known once the matrix is read; they follow it.
     const auto scales = std::make_shared<std::vector<float>>();
-    plan_.push_back({spec, [this, source, form, order, name, scales](const Write& write) {
+    plan_.push_back({spec, [this, source, form, order, scales](const Write& write) {
                        const TernaryMatrix matrix =
                            read_matrix(*source, order, input_.config().head_dim, pool_);
                        *scales = matrix.scales.values;
-                       write(encode_matrix(matrix, form, name));
+                       write(encode_matrix(matrix, form));
                      }});
     plan_scales(*source, form, name, scales);
   }

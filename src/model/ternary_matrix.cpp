@@ -119,38 +119,43 @@ bool scales_fit_f16(const TernaryScales& scales) noexcept {
                              [](float scale) { return to_float(to_float16(scale)) == scale; });
 }
 
-std::vector<std::byte> encode_matrix(const TernaryMatrix& matrix, TernaryForm form,
-                                     const std::string& name) {
-  const bool one = matrix.scales.one_per_tensor();
+void require_fits(TernaryForm form, std::int64_t rows, std::int64_t cols,
+                  const TernaryScales& scales, const std::string& name) {
+  const auto block = static_cast<std::int64_t>(kTqWeights);
+  const bool one = scales.one_per_tensor();
+  if (form == TernaryForm::hf_packed) {
+    require(one, name, "the Hugging Face form holds one scale per matrix");
+    require(rows % 4 == 0, name,
+            "the Hugging Face form packs four rows together; " + std::to_string(rows) +
+                " is not a multiple of 4");
+  } else if (form == TernaryForm::i2_s) {
+    require(one, name, "i2_s holds one scale per matrix");
+    require(size(rows * cols) % i2s_block_weights(I2sVariant::x86) == 0, name,
+            "i2_s needs a multiple of 128 weights, not " + std::to_string(rows * cols));
+  } else if (form == TernaryForm::tq1_0 || form == TernaryForm::tq2_0) {
+    require(cols % block == 0, name,
+            "TQ blocks need rows of a multiple of 256 weights, not " + std::to_string(cols));
+    require(
+        scales.group_size == 0 || scales.group_size == block, name,
+        "scales of groups of " + std::to_string(scales.group_size) + " do not fit blocks of 256");
+    require(one || scales_fit_f16(scales), name, "its scales do not fit f16");
+  }
+}
+
+std::vector<std::byte> encode_matrix(const TernaryMatrix& matrix, TernaryForm form) {
   switch (form) {
     case TernaryForm::hf_packed:
-      require(one, name, "the Hugging Face form holds one scale per matrix");
-      require(matrix.rows % 4 == 0, name,
-              "the Hugging Face form packs four rows together; " + std::to_string(matrix.rows) +
-                  " is not a multiple of 4");
       return encode_hf(matrix);
     case TernaryForm::two_bit:
       return encode_two_bit(matrix);
     case TernaryForm::i2_s:
-      require(one, name, "i2_s holds one scale per matrix");
-      require(matrix.codes.size() % i2s_block_weights(I2sVariant::x86) == 0, name,
-              "i2_s needs a multiple of 128 weights, not " + std::to_string(matrix.codes.size()));
       return encode_i2s_tensor(matrix);
     case TernaryForm::tq1_0:
+      return encode_tq<kTq1Bytes>(matrix, encode_tq1_0);
     case TernaryForm::tq2_0:
-      require(
-          matrix.cols % static_cast<std::int64_t>(kTqWeights) == 0, name,
-          "TQ blocks need rows of a multiple of 256 weights, not " + std::to_string(matrix.cols));
-      require(matrix.scales.group_size % static_cast<std::int64_t>(kTqWeights) == 0, name,
-              "scales of groups of " + std::to_string(matrix.scales.group_size) +
-                  " do not fit blocks of 256");
-      require(matrix.scales.group_size <= static_cast<std::int64_t>(kTqWeights), name,
-              "scales of groups wider than 256 are not supported in TQ blocks");
-      require(one || scales_fit_f16(matrix.scales), name, "its scales do not fit f16");
-      if (form == TernaryForm::tq1_0) return encode_tq<kTq1Bytes>(matrix, encode_tq1_0);
       return encode_tq<kTq2Bytes>(matrix, encode_tq2_0);
     default:
-      utils::fail(ErrorCode::invalid_argument, "convert", "dense forms are read only");
+      utils::fail(ErrorCode::invalid_argument, "encode_matrix", "dense forms are read only");
   }
 }
 

@@ -26,11 +26,15 @@ enum class RowOrder : std::uint8_t { keep, to_interleaved, to_rotate_half };
 [[nodiscard]] TernaryMatrix read_matrix(const TernarySource& source, RowOrder order,
                                         std::int64_t head_dim, utils::ThreadPool& pool);
 
-// The bytes of hf_packed, two_bit, i2_s (x86 layout), tq1_0 or tq2_0. i2_s holds the one scale, TQ
-// blocks hold `block_scale` times their own (1 where a separate tensor carries the scale). Throws
-// `unsupported` naming `name` when the matrix does not fit the form.
-[[nodiscard]] std::vector<std::byte> encode_matrix(const TernaryMatrix& matrix, TernaryForm form,
-                                                   const std::string& name);
+// Throws `unsupported` naming `name` unless the form (hf_packed, two_bit, i2_s, tq1_0 or tq2_0) can
+// hold a matrix of this size with these scales.
+void require_fits(TernaryForm form, std::int64_t rows, std::int64_t cols,
+                  const TernaryScales& scales, const std::string& name);
+
+// The bytes of a matrix in a form that it fits; i2_s in the x86 layout. i2_s holds the one scale.
+// TQ blocks hold their scales, or 1 where the one scale does not fit f16 and a separate tensor must
+// carry it.
+[[nodiscard]] std::vector<std::byte> encode_matrix(const TernaryMatrix& matrix, TernaryForm form);
 // Whether TQ blocks can hold the scales, which they round to f16.
 [[nodiscard]] bool scales_fit_f16(const TernaryScales& scales) noexcept;
 

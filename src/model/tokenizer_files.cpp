@@ -87,7 +87,8 @@ TokenList read_tokens(const json& tokenizer, std::int64_t vocab_size, std::strin
     tokens.texts.push_back("[PAD" + std::to_string(id) + "]");
     tokens.types.push_back(kUnused);
   }
-  for (const auto& [text, id] : tokenizer.at("model").at("vocab").items()) {
+  const auto& vocab = tokenizer.at("model").at("vocab").get_ref<const json::object_t&>();
+  for (const auto& [text, id] : vocab) {
     tokens.set(id.get<std::int64_t>(), text, kNormal, where);
   }
   if (const auto added = tokenizer.find("added_tokens"); added != tokenizer.end()) {
