@@ -29,7 +29,8 @@ struct EncodeOptions {
 class BITNET_API Tokenizer {
  public:
   // `path`: a folder with tokenizer.json (and tokenizer_config.json), a tokenizer.json, a tiktoken
-  // rank file (.model or .tiktoken), or a .gguf file. Throws `io`, `bad_file` or `unsupported`.
+  // rank file (.model or .tiktoken), a .gguf file, or a .safetensors file with one of the others
+  // beside it. Throws `io`, `bad_file` or `unsupported`.
   static Tokenizer load(const std::filesystem::path& path);
 
   // Any bytes; invalid UTF-8 is encoded as U+FFFD would be (as Hugging Face sees it).

@@ -60,7 +60,7 @@ void BytePairEncoder::encode(std::string_view piece, std::vector<std::int32_t>& 
   auto& symbols = workspace.symbols;
   auto& candidates = workspace.candidates;
   while (!candidates.empty()) {
-    std::ranges::pop_heap(candidates, comes_later);
+    std::pop_heap(candidates.begin(), candidates.end(), comes_later);
     const Candidate best = candidates.back();
     candidates.pop_back();
     auto& left = symbols[best.symbol];
@@ -73,10 +73,11 @@ void BytePairEncoder::encode(std::string_view piece, std::vector<std::int32_t>& 
     right.id = -1;
     if (left.next != kNone) {
       symbols[left.next].previous = best.symbol;
-      if (consider(piece, best.symbol, workspace)) std::ranges::push_heap(candidates, comes_later);
+      if (consider(piece, best.symbol, workspace))
+        std::push_heap(candidates.begin(), candidates.end(), comes_later);
     }
     if (left.previous != kNone && consider(piece, left.previous, workspace)) {
-      std::ranges::push_heap(candidates, comes_later);
+      std::push_heap(candidates.begin(), candidates.end(), comes_later);
     }
   }
   for (const auto& symbol : symbols) {
@@ -101,7 +102,7 @@ void BytePairEncoder::start(std::string_view piece, Workspace& workspace) const 
   if (symbols.empty()) return;
   symbols.back().next = kNone;
   for (std::uint32_t i = 0; i + 1 < symbols.size(); ++i) consider(piece, i, workspace);
-  std::ranges::make_heap(workspace.candidates, comes_later);
+  std::make_heap(workspace.candidates.begin(), workspace.candidates.end(), comes_later);
 }
 
 // Appends the merge of symbol `left` with the one after it to the candidates, if there is one.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "text/gguf_vocabulary.h"
 
+#include <limits>
 #include <span>
 #include <string_view>
 #include <utility>
 
 #include "text/spelled_tokens.h"
+#include "text/tokenizer_json.h"
 #include "utils/checks.h"
 
 namespace bitnet::text {
@@ -15,6 +17,7 @@ namespace {
 constexpr std::int32_t kNormal = 1;
 constexpr std::int32_t kControl = 3;
 constexpr std::int32_t kUserDefined = 4;
+constexpr std::int32_t kUnused = 5;
 
 constexpr std::string_view kQwen2Words =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
@@ -59,9 +62,38 @@ std::optional<std::int32_t> checked_id(const std::optional<std::int64_t>& id, co
   return static_cast<std::int32_t>(*id);
 }
 
-}  // namespace
+// The ids of the keys; some files spell "none" as 2^32 - 1.
+std::optional<std::int64_t> token_id(const model::GgufFile& file, std::string_view key) {
+  const auto id = file.integer(key);
+  return id == std::int64_t{std::numeric_limits<std::uint32_t>::max()} ? std::nullopt : id;
+}
 
-std::shared_ptr<Tokenizer::Impl> make_tokenizer(const GgufVocabulary& file) {
+std::vector<std::string> strings_of(const model::GgufFile& file, std::string_view key) {
+  const model::GgufArray* array = file.array(key);
+  if (array == nullptr) return {};
+  if (array->element != model::GgufType::string) {
+    utils::fail(ErrorCode::bad_file, "Tokenizer::load", key, " is no array of strings");
+  }
+  return {array->strings.begin(), array->strings.end()};
+}
+
+std::vector<std::int32_t> integers_of(const model::GgufFile& file, std::string_view key) {
+  const model::GgufArray* array = file.array(key);
+  if (array == nullptr) return {};
+  if (array->element != model::GgufType::i32 && array->element != model::GgufType::u32) {
+    utils::fail(ErrorCode::bad_file, "Tokenizer::load", key, " is no array of 32-bit integers");
+  }
+  std::vector<std::int32_t> out(array->count);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const double value = array->number(i);
+    out[i] = value <= std::numeric_limits<std::int32_t>::max() ? static_cast<std::int32_t>(value)
+                                                               : kNormal;
+  }
+  return out;
+}
+
+// The lists of tokens and merges.
+std::shared_ptr<Tokenizer::Impl> make_from_lists(const GgufVocabulary& file, const Words& words) {
   if (file.model != "gpt2") {
     utils::fail(ErrorCode::unsupported, "Tokenizer::load", "tokenizer.ggml.model \"", file.model,
                 "\" is not supported, only byte-level BPE (\"gpt2\")");
@@ -70,7 +102,6 @@ std::shared_ptr<Tokenizer::Impl> make_tokenizer(const GgufVocabulary& file) {
     utils::fail(ErrorCode::bad_file, "Tokenizer::load", "tokenizer.ggml.token_type has ",
                 file.token_types.size(), " entries for ", file.tokens.size(), " tokens");
   }
-  const Words& words = words_of(file.pre);
   auto impl = std::make_shared<Tokenizer::Impl>();
   for (const std::string_view split : words.splits) {
     impl->pre_tokenizer.add_split(Regex::from_oniguruma(split), SplitBehavior::isolated);
@@ -84,6 +115,8 @@ std::shared_ptr<Tokenizer::Impl> make_tokenizer(const GgufVocabulary& file) {
                        .content = file.tokens[i],
                        .special = type == kControl,
                        .normalized = false});
+    } else if (type == kUnused) {  // pads the vocabulary; no text becomes it
+      impl->vocabulary.add(id, file.tokens[i], Vocabulary::Kind::normal);
     } else {
       tokens.add(file.tokens[i], id, impl->vocabulary);
     }
@@ -95,8 +128,32 @@ std::shared_ptr<Tokenizer::Impl> make_tokenizer(const GgufVocabulary& file) {
     const auto [left, right] = split_merge(merge);
     tokens.add_merge_to(impl->encoder, left, right, rank++);
   }
-  impl->bos = checked_id(file.bos, "tokenizer.ggml.bos_token_id", impl->vocabulary);
-  impl->adds_bos = impl->bos.has_value() && file.add_bos.value_or(words.adds_bos);
+  impl->adds_bos = words.adds_bos;
+  return impl;
+}
+
+}  // namespace
+
+GgufVocabulary read_gguf_vocabulary(const model::GgufFile& file) {
+  return {.model = file.text("tokenizer.ggml.model").value_or(""),
+          .pre = file.text("tokenizer.ggml.pre"),
+          .tokens = strings_of(file, "tokenizer.ggml.tokens"),
+          .token_types = integers_of(file, "tokenizer.ggml.token_type"),
+          .merges = strings_of(file, "tokenizer.ggml.merges"),
+          .bos = token_id(file, "tokenizer.ggml.bos_token_id"),
+          .eos = token_id(file, "tokenizer.ggml.eos_token_id"),
+          .eot = token_id(file, "tokenizer.ggml.eot_token_id"),
+          .add_bos = file.boolean("tokenizer.ggml.add_bos_token"),
+          .chat_template = file.text("tokenizer.chat_template").value_or(""),
+          .tokenizer_json = file.text("tokenizer.huggingface.json").value_or("")};
+}
+
+std::shared_ptr<Tokenizer::Impl> make_tokenizer(const GgufVocabulary& file) {
+  auto impl = file.tokenizer_json.empty() ? make_from_lists(file, words_of(file.pre))
+                                          : parse_tokenizer_json(file.tokenizer_json);
+  const auto bos = checked_id(file.bos, "tokenizer.ggml.bos_token_id", impl->vocabulary);
+  if (bos) impl->bos = bos;
+  impl->adds_bos = impl->bos.has_value() && file.add_bos.value_or(impl->adds_bos);
   impl->set_stop_tokens(checked_id(file.eos, "tokenizer.ggml.eos_token_id", impl->vocabulary));
   impl->add_stop_token(checked_id(file.eot, "tokenizer.ggml.eot_token_id", impl->vocabulary));
   impl->chat_template = file.chat_template;

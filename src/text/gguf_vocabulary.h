@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "model/gguf.h"
 #include "text/tokenizer.h"
 
 namespace bitnet::text {
@@ -24,10 +25,15 @@ struct GgufVocabulary {
   std::optional<std::int64_t> eot;
   std::optional<bool> add_bos;
   std::string chat_template;
+  std::string tokenizer_json;  // tokenizer.huggingface.json; empty: none
 };
 
+// Throws `bad_file` for a key of another type.
+[[nodiscard]] GgufVocabulary read_gguf_vocabulary(const model::GgufFile& file);
+
 // Byte-level BPE ("gpt2") with the words llama.cpp knows as `pre`; without the key, Llama 3's, for
-// that is what BitNet b1.58 2B4T's files lack it for. Throws `bad_file` or `unsupported`.
+// that is what BitNet b1.58 2B4T's files lack it for. A whole tokenizer.json counts before the
+// lists. Throws `bad_file` or `unsupported`.
 [[nodiscard]] std::shared_ptr<Tokenizer::Impl> make_tokenizer(const GgufVocabulary& vocabulary);
 
 }  // namespace bitnet::text

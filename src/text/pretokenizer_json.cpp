@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "text/pretokenizer_json.h"
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
+
+#include "model/json_text.h"
+#include "utils/checks.h"
 
 namespace bitnet::text {
 namespace {
 
-const std::string kWhere = "pre_tokenizer";
+using model::JsonObject;
+
+constexpr std::string_view kWhere = "pre_tokenizer";
 
 // ASCII's punctuation and symbols, and Unicode's punctuation as of its version 8, whose tables
 // Hugging Face tokenizers use here: without what became punctuation since (measured against release
@@ -20,7 +26,11 @@ constexpr std::string_view kPunctuation =
     R"(\x{11FFF}\x{12FF1}\x{12FF2}\x{16E97}-\x{16E9A}\x{16FE2}\x{1E95E}\x{1E95F}]))"
     R"([\p{P}$+<=>^`|~\x{166D}\x{111C9}])";
 
-SplitBehavior behavior_of(const std::string& name) {
+[[noreturn]] void unsupported(std::string_view what) {
+  utils::fail(ErrorCode::unsupported, "Tokenizer::load", kWhere, ": ", what, " is not supported");
+}
+
+SplitBehavior behavior_of(const JsonObject& stage, std::string_view otherwise) {
   constexpr std::pair<std::string_view, SplitBehavior> kNames[] = {
       {"Removed", SplitBehavior::removed},
       {"Isolated", SplitBehavior::isolated},
@@ -28,45 +38,40 @@ SplitBehavior behavior_of(const std::string& name) {
       {"MergedWithNext", SplitBehavior::merged_with_next},
       {"Contiguous", SplitBehavior::contiguous},
   };
+  const std::string name = stage.text("behavior", otherwise);
   for (const auto& [known, behavior] : kNames) {
     if (name == known) return behavior;
   }
-  bad_field("pre_tokenizer.behavior", "\"" + name + "\" is unknown");
+  stage.fail("behavior", "Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous");
 }
 
 // {"String": "..."} or {"Regex": "..."}.
-Regex pattern_of(const Json& split) {
-  const Json& pattern = member(split, "pattern", kWhere);
-  if (pattern.is_object() && pattern.contains("String")) {
-    return Regex::literal(string_of(pattern, "String", "pre_tokenizer.pattern"));
-  }
-  return Regex::from_oniguruma(string_of(pattern, "Regex", "pre_tokenizer.pattern"));
+Regex pattern_of(const JsonObject& split) {
+  const JsonObject pattern(split.object("pattern"), "pre_tokenizer.pattern");
+  return pattern.has("String") ? Regex::literal(pattern.text("String"))
+                               : Regex::from_oniguruma(pattern.text("Regex"));
 }
 
-void add(const Json& json, PreTokenizer& out) {
-  const std::string type = string_of(json, "type", kWhere);
+void add(const nlohmann::json& json, PreTokenizer& out) {
+  const JsonObject stage(json, kWhere);
+  const std::string type = stage.text("type");
   if (type == "Sequence") {
-    const Json& stages = member(json, "pretokenizers", kWhere);
-    if (!stages.is_array()) bad_field("pre_tokenizer.pretokenizers", "is no array");
-    for (const Json& stage : stages) add(stage, out);
+    for (const auto& part : stage.array("pretokenizers")) add(part, out);
   } else if (type == "Split") {
-    Regex pattern = pattern_of(json);
-    out.add_split(std::move(pattern), behavior_of(string_of(json, "behavior", kWhere)),
-                  flag_or(json, "invert", false, kWhere));
+    out.add_split(pattern_of(stage), behavior_of(stage, ""), stage.boolean("invert", false));
   } else if (type == "ByteLevel") {
-    if (out.spells_bytes()) unsupported_field("pre_tokenizer.type", "ByteLevel, twice,");
-    if (flag_or(json, "add_prefix_space", true, kWhere)) out.add_prefix_space();
-    if (flag_or(json, "use_regex", true, kWhere)) {
+    if (out.spells_bytes()) unsupported("ByteLevel after ByteLevel");
+    if (stage.boolean("add_prefix_space", true)) out.add_prefix_space();
+    if (stage.boolean("use_regex", true)) {
       out.add_split(Regex::from_oniguruma(kGpt2Words), SplitBehavior::isolated);
     }
     out.add_byte_spelling();
   } else if (type == "Digits") {
-    out.add_split(Regex::from_oniguruma(R"(\p{N})"),
-                  flag_or(json, "individual_digits", false, kWhere) ? SplitBehavior::isolated
-                                                                    : SplitBehavior::contiguous);
+    out.add_split(Regex::from_oniguruma(R"(\p{N})"), stage.boolean("individual_digits", false)
+                                                         ? SplitBehavior::isolated
+                                                         : SplitBehavior::contiguous);
   } else if (type == "Punctuation") {
-    out.add_split(Regex::from_oniguruma(kPunctuation),
-                  behavior_of(string_or(json, "behavior", "Isolated", kWhere)));
+    out.add_split(Regex::from_oniguruma(kPunctuation), behavior_of(stage, "Isolated"));
   } else if (type == "Whitespace") {
     const std::string word = std::string(kWordCharacters).append(kJoiners);
     out.add_split(Regex::from_oniguruma('[' + word + "]+|[^" + word + "\\s]+"),
@@ -74,18 +79,16 @@ void add(const Json& json, PreTokenizer& out) {
   } else if (type == "WhitespaceSplit") {
     out.add_split(Regex::from_oniguruma(R"(\s)"), SplitBehavior::removed);
   } else {
-    unsupported_field("pre_tokenizer.type", type);
+    unsupported(type);
   }
 }
 
 }  // namespace
 
-PreTokenizer parse_pre_tokenizer(const Json& json) {
+PreTokenizer parse_pre_tokenizer(const nlohmann::json& json) {
   PreTokenizer out;
   if (!json.is_null()) add(json, out);
-  if (!out.spells_bytes()) {
-    unsupported_field(kWhere, "without ByteLevel (" + short_dump(json) + ")");
-  }
+  if (!out.spells_bytes()) unsupported("a vocabulary without ByteLevel");
   return out;
 }
 

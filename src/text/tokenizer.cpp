@@ -21,25 +21,27 @@ std::string_view text_of(const utils::MappedFile& file) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// Calls parse(contents), and names the file in the errors of its contents.
-template <typename Parse>
-auto parse_file(const fs::path& path, Parse&& parse) {
-  const auto file = utils::MappedFile::open(path);
+// Calls read() and names `path` in its errors.
+template <typename Read>
+auto named(const fs::path& path, Read&& read) {
   try {
-    return parse(text_of(*file));
+    return read();
   } catch (const Error& error) {
     throw Error(error.code(), std::string(error.what()) + " (" + path.string() + ")");
   }
+}
+
+template <typename Parse>
+auto parse_file(const fs::path& path, Parse&& parse) {
+  const auto file = utils::MappedFile::open(path);
+  return named(path, [&] { return parse(text_of(*file)); });
 }
 
 std::shared_ptr<const Tokenizer::Impl> load_json(const fs::path& path) {
   auto impl = parse_file(path, text::parse_tokenizer_json);
   const fs::path config = path.parent_path() / "tokenizer_config.json";
   if (fs::exists(config)) {
-    parse_file(config, [&](std::string_view json) {
-      text::apply_tokenizer_config(json, *impl);
-      return true;
-    });
+    parse_file(config, [&](std::string_view json) { text::apply_tokenizer_config(json, *impl); });
   }
   const fs::path chat_template = path.parent_path() / "chat_template.jinja";
   if (fs::exists(chat_template)) {
@@ -57,17 +59,25 @@ std::shared_ptr<const Tokenizer::Impl> load_folder(const fs::path& folder) {
               " holds no tokenizer.json, tokenizer.model or tokenizer.tiktoken");
 }
 
+std::shared_ptr<const Tokenizer::Impl> load_gguf(const fs::path& path) {
+  const auto file = model::read_gguf(utils::MappedFile::open(path));
+  return named(path, [&] { return text::make_tokenizer(text::read_gguf_vocabulary(file)); });
+}
+
 }  // namespace
 
 Tokenizer Tokenizer::load(const fs::path& path) {
   if (fs::is_directory(path)) return Tokenizer(load_folder(path));
   const std::string extension = path.extension().string();
+  // Weights whose tokenizer lies beside them.
+  if (extension == ".safetensors") return Tokenizer(load_folder(path.parent_path()));
+  if (extension == ".gguf") return Tokenizer(load_gguf(path));
   if (extension == ".json") return Tokenizer(load_json(path));
   if (extension == ".model" || extension == ".tiktoken") {
     return Tokenizer(parse_file(path, text::parse_tiktoken));
   }
   utils::fail(ErrorCode::unsupported, "Tokenizer::load", path.string(),
-              " is no folder, .json, .model, .tiktoken or .gguf file");
+              " is no folder, .json, .model, .tiktoken, .gguf or .safetensors file");
 }
 
 void Tokenizer::Impl::add_token(text::AddedToken token) {

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "text/json_fields.h"
+#include "model/json_text.h"
 #include "text/pretokenizer_json.h"
 #include "text/spelled_tokens.h"
 #include "utils/checks.h"
@@ -13,172 +13,156 @@
 namespace bitnet::text {
 namespace {
 
-SpelledTokens add_vocabulary(const Json& model, Tokenizer::Impl& impl) {
-  const Json& vocabulary = member(model, "vocab", "model");
-  if (!vocabulary.is_object()) bad_field("model.vocab", "is no object");
+using model::JsonObject;
+using nlohmann::json;
+
+[[noreturn]] void unsupported(std::string_view key, std::string_view value) {
+  utils::fail(ErrorCode::unsupported, "Tokenizer::load", key, " ", value, " is not supported");
+}
+
+void check_model(const JsonObject& model) {
+  if (const auto type = model.text("type", "BPE"); type != "BPE") unsupported("model.type", type);
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    if (const auto value = model.text(key, ""); !value.empty()) unsupported(key, value);
+  }
+  if (model.number("dropout", 0.0) != 0.0) unsupported("model.dropout", "other than 0");
+  if (model.boolean("byte_fallback", false)) unsupported("model.byte_fallback", "true");
+}
+
+SpelledTokens add_vocabulary(const JsonObject& model, Tokenizer::Impl& impl) {
+  const json& vocabulary = model.object("vocab");
+  const JsonObject ids(vocabulary, "model.vocab");
   SpelledTokens tokens;
   for (auto entry = vocabulary.begin(); entry != vocabulary.end(); ++entry) {
-    if (!entry->is_number_integer()) {
-      bad_field("model.vocab", "gives \"" + entry.key() + "\" the id " + short_dump(*entry));
-    }
-    tokens.add(entry.key(), entry->get<std::int64_t>(), impl.vocabulary);
+    tokens.add(entry.key(), ids.integer(entry.key(), 0, kMaxTokens - 1), impl.vocabulary);
   }
   return tokens;
 }
 
 // The two halves of a merge: "a b" in older files, ["a", "b"] in newer ones.
-std::pair<std::string_view, std::string_view> halves_of(const Json& merge) {
-  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
-    return {merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>()};
+std::pair<std::string_view, std::string_view> halves_of(const json& merge, std::int32_t rank) {
+  if (merge.is_string()) return split_merge(merge.get_ref<const std::string&>());
+  if (!merge.is_array() || merge.size() != 2 || !merge[0].is_string() || !merge[1].is_string()) {
+    utils::fail(ErrorCode::bad_file, "Tokenizer::load", "model.merges: entry ", rank,
+                " is no pair of tokens");
   }
-  if (!merge.is_string()) {
-    bad_field("model.merges", "holds an entry that is no pair: " + short_dump(merge));
-  }
-  return split_merge(merge.get_ref<const std::string&>());
+  return {merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>()};
 }
 
-void add_merges(const Json& model, const SpelledTokens& tokens, BytePairEncoder& encoder) {
-  const Json& merges = member(model, "merges", "model");
-  if (!merges.is_array()) bad_field("model.merges", "is no array");
+void add_merges(const JsonObject& model, const SpelledTokens& tokens, BytePairEncoder& encoder) {
   std::int32_t rank = 0;
-  for (const Json& merge : merges) {
-    const auto [left, right] = halves_of(merge);
+  for (const json& merge : model.array("merges")) {
+    const auto [left, right] = halves_of(merge, rank);
     tokens.add_merge_to(encoder, left, right, rank++);
   }
 }
 
-void check_model(const Json& model) {
-  const std::string type = string_or(model, "type", "BPE", "model");
-  if (type != "BPE") unsupported_field("model.type", type);
-  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    if (!string_or(model, key, "", "model").empty()) {
-      unsupported_field(std::string("model.") + key, short_dump(model[key]));
-    }
-  }
-  if (const auto dropout = model.find("dropout");
-      dropout != model.end() && !dropout->is_null() && *dropout != 0) {
-    unsupported_field("model.dropout", short_dump(*dropout));
-  }
-  if (flag_or(model, "byte_fallback", false, "model")) {
-    unsupported_field("model.byte_fallback", "true");
-  }
-}
-
-void add_added_tokens(const Json& file, const SpelledTokens& tokens, Tokenizer::Impl& impl) {
-  const auto entries = file.find("added_tokens");
-  if (entries == file.end() || entries->is_null()) return;
-  if (!entries->is_array()) bad_field("added_tokens", "is no array");
-  for (const Json& entry : *entries) {
+void add_added_tokens(const JsonObject& file, const SpelledTokens& tokens, Tokenizer::Impl& impl) {
+  if (!file.has("added_tokens")) return;
+  for (const json& value : file.array("added_tokens")) {
+    const JsonObject entry(value, "added_tokens");
     AddedToken token;
-    token.content = string_of(entry, "content", "added_tokens");
-    const std::int64_t id = integer_of(entry, "id", "added_tokens");
-    if (const std::int32_t known = tokens.find(token.content); known >= 0 && known != id) {
-      bad_field("added_tokens", "gives \"" + token.content + "\" the id " + std::to_string(id) +
-                                    ", model.vocab " + std::to_string(known));
+    token.content = entry.text("content");
+    token.id = static_cast<std::int32_t>(entry.integer("id", 0, kMaxTokens - 1));
+    if (const std::int32_t known = tokens.find(token.content); known >= 0 && known != token.id) {
+      entry.fail("id", std::to_string(known) + ", as in model.vocab");
     }
-    if (id < 0 || id >= kMaxTokens) bad_field("added_tokens", "holds the id " + std::to_string(id));
-    token.id = static_cast<std::int32_t>(id);
-    token.special = flag_or(entry, "special", false, "added_tokens");
-    token.single_word = flag_or(entry, "single_word", false, "added_tokens");
-    token.lstrip = flag_or(entry, "lstrip", false, "added_tokens");
-    token.rstrip = flag_or(entry, "rstrip", false, "added_tokens");
-    token.normalized = flag_or(entry, "normalized", !token.special, "added_tokens");
+    token.special = entry.boolean("special", false);
+    token.single_word = entry.boolean("single_word", false);
+    token.lstrip = entry.boolean("lstrip", false);
+    token.rstrip = entry.boolean("rstrip", false);
+    token.normalized = entry.boolean("normalized", !token.special);
     impl.add_token(std::move(token));
   }
 }
 
 // The token that a TemplateProcessing puts first: {"single": [{"SpecialToken": {"id": "<s>"}}, …]}.
-void find_bos(const Json& processor, Tokenizer::Impl& impl) {
-  if (processor.is_null()) return;
-  const std::string type = string_of(processor, "type", "post_processor");
+void find_bos(const json& value, Tokenizer::Impl& impl) {
+  const JsonObject processor(value, "post_processor");
+  const std::string type = processor.text("type");
   if (type == "ByteLevel") return;  // concerns offsets only
   if (type == "Sequence") {
-    const Json& processors = member(processor, "processors", "post_processor");
-    if (!processors.is_array()) bad_field("post_processor.processors", "is no array");
-    for (const Json& part : processors) find_bos(part, impl);
+    for (const json& part : processor.array("processors")) find_bos(part, impl);
     return;
   }
-  if (type != "TemplateProcessing") unsupported_field("post_processor.type", type);
-  const Json& single = member(processor, "single", "post_processor");
-  if (!single.is_array()) bad_field("post_processor.single", "is no array");
-  if (single.empty() || !single[0].is_object() || !single[0].contains("SpecialToken")) return;
-  const std::string name =
-      string_of(single[0]["SpecialToken"], "id", "post_processor.single.SpecialToken");
-  impl.bos = impl.find(name);
-  if (!impl.bos) bad_field("post_processor.single", "begins with the unknown token " + name);
+  if (type != "TemplateProcessing") unsupported("post_processor.type", type);
+  const json& single = processor.array("single");
+  if (single.empty()) return;
+  const JsonObject first(single[0], "post_processor.single");
+  if (!first.has("SpecialToken")) return;
+  const JsonObject token(first.object("SpecialToken"), "post_processor.single");
+  impl.bos = impl.find(token.text("id"));
+  if (!impl.bos) token.fail("id", "a token");
   impl.adds_bos = true;
 }
 
-void check_decoder(const Json& file) {
-  const auto decoder = file.find("decoder");
-  if (decoder == file.end() || decoder->is_null()) return;
-  const std::string type = string_of(*decoder, "type", "decoder");
-  if (type != "ByteLevel") unsupported_field("decoder.type", type);
+BytePairEncoder::Options options_of(const JsonObject& model, const SpelledTokens& tokens) {
+  BytePairEncoder::Options options;
+  options.whole_pieces = model.boolean("ignore_merges", false);
+  options.fuse_unknown = model.boolean("fuse_unk", false);
+  if (model.has("unk_token")) {
+    options.unknown = tokens.find(model.text("unk_token"));
+    if (*options.unknown < 0) model.fail("unk_token", "a token of the vocabulary");
+  }
+  return options;
 }
 
 // A token of tokenizer_config.json: a string, {"content": string} or null.
-std::optional<std::int32_t> configured_token(const Json& config, const char* key,
+std::optional<std::int32_t> configured_token(const JsonObject& config, const char* key,
                                              const Tokenizer::Impl& impl) {
-  const auto value = config.find(key);
-  if (value == config.end() || value->is_null()) return std::nullopt;
-  const std::string name =
-      value->is_object() ? string_of(*value, "content", key) : string_of(config, key, "");
-  const auto id = impl.find(name);
-  if (!id) bad_field(key, "\"" + name + "\" is no token of tokenizer.json");
+  const json* value = config.find(key);
+  if (value == nullptr) return std::nullopt;
+  const auto id =
+      impl.find(value->is_object() ? JsonObject(*value, key).text("content") : config.text(key));
+  if (!id) config.fail(key, "a token of tokenizer.json");
   return id;
+}
+
+// A string, or a list of templates by name, of which "default" counts.
+std::string chat_template_of(const JsonObject& config) {
+  const json* value = config.find("chat_template");
+  if (value == nullptr || !value->is_array()) return config.text("chat_template", "");
+  for (const json& entry : *value) {
+    const JsonObject named(entry, "chat_template");
+    if (named.text("name") == "default") return named.text("template");
+  }
+  return "";
 }
 
 }  // namespace
 
-std::shared_ptr<Tokenizer::Impl> parse_tokenizer_json(std::string_view json) {
-  const Json file = parse_json(json);
-  const Json& model = member(file, "model", "");
+std::shared_ptr<Tokenizer::Impl> parse_tokenizer_json(std::string_view text) {
+  const json root = model::parse_json(text, "tokenizer.json");
+  const JsonObject file(root, "tokenizer.json");
+  const JsonObject model(file.object("model"), "model");
   check_model(model);
-  auto impl = std::make_shared<Tokenizer::Impl>();
-  if (const auto normalizer = file.find("normalizer");
-      normalizer != file.end() && !normalizer->is_null()) {
-    unsupported_field("normalizer.type", string_of(*normalizer, "type", "normalizer"));
+  if (file.has("normalizer")) {
+    unsupported("normalizer", JsonObject(file.object("normalizer"), "normalizer").text("type"));
   }
-  impl->pre_tokenizer = parse_pre_tokenizer(member(file, "pre_tokenizer", ""));
-  check_decoder(file);
+  if (file.has("decoder")) {
+    const auto type = JsonObject(file.object("decoder"), "decoder").text("type");
+    if (type != "ByteLevel") unsupported("decoder", type);
+  }
+  auto impl = std::make_shared<Tokenizer::Impl>();
+  const json* pre_tokenizer = file.find("pre_tokenizer");
+  impl->pre_tokenizer = parse_pre_tokenizer(pre_tokenizer == nullptr ? json() : *pre_tokenizer);
 
   const SpelledTokens tokens = add_vocabulary(model, *impl);
   add_added_tokens(file, tokens, *impl);
-  BytePairEncoder::Options options;
-  options.whole_pieces = flag_or(model, "ignore_merges", false, "model");
-  options.fuse_unknown = flag_or(model, "fuse_unk", false, "model");
-  if (const std::string unknown = string_or(model, "unk_token", "", "model"); !unknown.empty()) {
-    options.unknown = tokens.find(unknown);
-    if (*options.unknown < 0) bad_field("model.unk_token", "\"" + unknown + "\" is no token");
-  }
-  impl->encoder = BytePairEncoder(options);
+  impl->encoder = BytePairEncoder(options_of(model, tokens));
   tokens.add_tokens_to(impl->encoder, impl->vocabulary);
   add_merges(model, tokens, impl->encoder);
-  if (const auto processor = file.find("post_processor"); processor != file.end()) {
-    find_bos(*processor, *impl);
-  }
+  if (file.has("post_processor")) find_bos(file.object("post_processor"), *impl);
   impl->set_stop_tokens(std::nullopt);
   return impl;
 }
 
-void apply_tokenizer_config(std::string_view json, Tokenizer::Impl& impl) {
-  const Json config = parse_json(json);
-  if (!config.is_object()) bad_field("", "is no object");
+void apply_tokenizer_config(std::string_view text, Tokenizer::Impl& impl) {
+  const json root = model::parse_json(text, "tokenizer_config.json");
+  const JsonObject config(root, "tokenizer_config.json");
   if (const auto bos = configured_token(config, "bos_token", impl)) impl.bos = bos;
   impl.set_stop_tokens(configured_token(config, "eos_token", impl));
-  const auto chat = config.find("chat_template");
-  if (chat == config.end() || chat->is_null()) return;
-  if (chat->is_string()) {
-    impl.chat_template = *chat;
-  } else if (chat->is_array()) {  // several, by name
-    for (const Json& entry : *chat) {
-      if (string_of(entry, "name", "chat_template") == "default") {
-        impl.chat_template = string_of(entry, "template", "chat_template");
-      }
-    }
-  } else {
-    bad_field("chat_template", "is neither a string nor a list");
-  }
+  impl.chat_template = chat_template_of(config);
 }
 
 }  // namespace bitnet::text

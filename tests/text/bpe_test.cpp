@@ -89,7 +89,7 @@ struct Case {
 TEST(BytePairEncoder, AgreesWithTheDefinition) {
   Random random;
   SCOPED_TRACE(random.seed());
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 150; ++round) {
     const Case vocabulary(random);
     for (const MergeRule rule : {MergeRule::listed, MergeRule::by_rank}) {
       const BytePairEncoder encoder = vocabulary.encoder(rule);

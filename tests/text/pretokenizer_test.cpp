@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,7 @@ Pieces split(std::string_view pattern, SplitBehavior behavior, std::string_view 
 }
 
 Pieces run_json(const char* json, std::string_view text) {
-  return run(parse_pre_tokenizer(Json::parse(json)), text);
+  return run(parse_pre_tokenizer(nlohmann::json::parse(json)), text);
 }
 
 // The example of Hugging Face's documentation of SplitDelimiterBehavior.
@@ -106,7 +107,7 @@ TEST(PreTokenizer, ReadsEachKindOfJson) {
 TEST(PreTokenizer, RefusesOtherJson) {
   const auto code_of = [](const char* json) {
     try {
-      (void)parse_pre_tokenizer(Json::parse(json));
+      (void)parse_pre_tokenizer(nlohmann::json::parse(json));
     } catch (const Error& error) {
       return error.code();
     }

@@ -127,12 +127,12 @@ void expect_distribution(const std::vector<float>& logits, const SamplerOptions&
 
 TEST(Sampler, DrawsTheDistributionThatTheFiltersLeave) {
   Random random(20250117);
-  const auto logits = random.normal(40, 2.0F);
+  const auto logits = random.normal(24, 2.0F);
   std::uint64_t seed = 1;
   for (const float temperature : {0.5F, 1.7F}) {
     for (const std::int32_t top_k : {0, 1, 7, 100}) {
-      for (const float top_p : {1.0F, 0.9F, 0.3F}) {
-        for (const float min_p : {0.0F, 0.05F, 1.0F}) {
+      for (const float top_p : {1.0F, 0.8F}) {
+        for (const float min_p : {0.0F, 0.05F}) {
           const SamplerOptions options{.temperature = temperature,
                                        .top_k = top_k,
                                        .top_p = top_p,
@@ -152,7 +152,7 @@ TEST(Sampler, DrawsTheDistributionThatTheFiltersLeave) {
 TEST(Sampler, KeepsWhatTheDefinitionsKeep) {
   Random random;
   SCOPED_TRACE(random.seed());
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 100; ++round) {
     const auto count = static_cast<std::size_t>(random.integer(1, 300));
     auto logits = random.normal(count, 3.0F);
     for (float& logit : logits) {

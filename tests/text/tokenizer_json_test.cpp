@@ -160,14 +160,17 @@ TEST(TokenizerJson, NamesWhatIsWrong) {
   const auto bad = ErrorCode::bad_file;
   const auto unsupported = ErrorCode::unsupported;
   const BadCase cases[] = {
-      {"no model", [](json& f) { f.erase("model"); }, bad, "model is missing"},
-      {"no vocab", [](json& f) { f["model"].erase("vocab"); }, bad, "model.vocab is missing"},
-      {"vocab is a list", [](json& f) { f["model"]["vocab"] = json::array(); }, bad, "model.vocab"},
+      {"no model", [](json& f) { f.erase("model"); }, bad, "\"model\" is missing"},
+      {"no vocab", [](json& f) { f["model"].erase("vocab"); }, bad, "\"vocab\" is missing"},
+      {"vocab is a list", [](json& f) { f["model"]["vocab"] = json::array(); }, bad,
+       "\"vocab\" is []"},
       {"id of text", [](json& f) { f["model"]["vocab"]["he"] = "x"; }, bad, "model.vocab"},
       {"id twice", [](json& f) { f["model"]["vocab"]["he"] = 3; }, bad, "the id 3"},
-      {"negative id", [](json& f) { f["model"]["vocab"]["he"] = -1; }, bad, "token id -1"},
+      {"negative id", [](json& f) { f["model"]["vocab"]["he"] = -1; }, bad,
+       "is -1; it must be an integer from 0 to 4194303"},
       {"huge id", [](json& f) { f["model"]["vocab"]["he"] = 1LL << 40; }, bad, "1099511627776"},
-      {"huge unsigned id", [](json& f) { f["model"]["vocab"]["he"] = ~0ULL; }, bad, "token id"},
+      {"huge unsigned id", [](json& f) { f["model"]["vocab"]["he"] = ~0ULL; }, bad,
+       "18446744073709551615"},
       {"merge of one", [](json& f) { f["model"]["merges"].push_back("he"); }, bad, "\"he\""},
       {"merge of three", [](json& f) { f["model"]["merges"].push_back("h e l"); }, bad, "h e l"},
       {"merge of a number", [](json& f) { f["model"]["merges"].push_back(7); }, bad, "merges"},
@@ -229,7 +232,7 @@ TEST(TokenizerJson, NamesWhatIsWrong) {
     ADD_FAILURE() << "accepted";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), bad);
-    EXPECT_THAT(error.what(), HasSubstr("byte 11"));
+    EXPECT_THAT(error.what(), HasSubstr("byte 10"));
   }
 }
 

@@ -49,7 +49,7 @@ TEST(Utf8, RefusesSurrogatesOverlongFormsAndCodesBeyondTheLast) {
       ASSERT_EQ(utf8_sequence(spell(code, length), 0).kind, Kind::invalid);
     }
   }
-  for (char32_t code = 0x110000; code < 0x200000; ++code) {
+  for (char32_t code = 0x110000; code < 0x200000; code += 0x3F) {
     ASSERT_EQ(utf8_sequence(spell(code, 4), 0).kind, Kind::invalid);
   }
 }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 // tiktoken rank files and the vocabulary of GGUF files.
+#include <filesystem>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <random>
+#include <span>
 #include <string>
 
 #include "bitnet/error.h"
 
+#include "model/gguf_writer.h"
 #include "text/byte_alphabet.h"
 #include "text/gguf_vocabulary.h"
 #include "text/tiktoken.h"
@@ -140,6 +144,81 @@ TEST(GgufVocabulary, FollowsPreAndTheTokenKeys) {
   EXPECT_TRUE(tokenizer.adds_bos());
   EXPECT_EQ(tokenizer.stop_tokens(), (Ids{260, 0}));
   EXPECT_FALSE(tokenizer.is_special(259));
+}
+
+TEST(GgufVocabulary, TextNeverBecomesAnUnusedToken) {
+  GgufVocabulary file = gguf_vocabulary();
+  file.tokens.emplace_back("lol");  // a whole piece
+  file.token_types.push_back(5);
+  const Tokenizer tokenizer(text::make_tokenizer(file));
+  EXPECT_EQ(tokenizer.encode("lol"), (Ids{'l', 'o', 'l'}));
+  EXPECT_EQ(tokenizer.decode(Ids{262}), "lol");
+}
+
+TEST(GgufVocabulary, AWholeTokenizerCountsBeforeTheLists) {
+  GgufVocabulary file = gguf_vocabulary();
+  file.tokenizer_json = testing::toy_tokenizer_json().dump();
+  file.bos = 261;
+  file.eos = 262;
+  file.add_bos = true;
+  const Tokenizer tokenizer(text::make_tokenizer(file));
+  EXPECT_EQ(tokenizer.encode("hello"), Ids{259});
+  EXPECT_EQ(tokenizer.bos(), 261);
+  EXPECT_TRUE(tokenizer.adds_bos());
+  EXPECT_EQ(tokenizer.stop_tokens(), (Ids{262, 263}));
+}
+
+class GgufTokenizer : public ::testing::Test {
+ protected:
+  void TearDown() override { std::filesystem::remove(path_); }
+  Tokenizer load(const model::GgufMetadata& metadata) {
+    model::GgufWriter(path_, metadata, {}).finish();
+    return Tokenizer::load(path_);
+  }
+  std::filesystem::path path_ = std::filesystem::path(::testing::TempDir()) /
+                                ("tokenizer_" + std::to_string(std::random_device{}()) + ".gguf");
+};
+
+model::GgufMetadata metadata_of(const GgufVocabulary& file) {
+  model::GgufMetadata metadata;
+  metadata.add("tokenizer.ggml.model", file.model);
+  if (file.pre) metadata.add("tokenizer.ggml.pre", *file.pre);
+  metadata.add("tokenizer.ggml.tokens", std::span<const std::string>(file.tokens));
+  metadata.add("tokenizer.ggml.token_type", std::span<const std::int32_t>(file.token_types));
+  metadata.add("tokenizer.ggml.merges", std::span<const std::string>(file.merges));
+  metadata.add("tokenizer.ggml.bos_token_id", static_cast<std::uint32_t>(*file.bos));
+  metadata.add("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(*file.eos));
+  return metadata;
+}
+
+TEST_F(GgufTokenizer, IsReadFromAFile) {
+  auto metadata = metadata_of(gguf_vocabulary());
+  metadata.add("tokenizer.ggml.eot_token_id", 0xFFFFFFFFU);  // none
+  metadata.add("tokenizer.ggml.add_bos_token", false);
+  metadata.add("tokenizer.chat_template", "T");
+  const Tokenizer tokenizer = load(metadata);
+  EXPECT_EQ(tokenizer.encode("he he<|eot_id|>lo[X]"), (Ids{256, 257, 260, 258, 261}));
+  EXPECT_EQ(tokenizer.bos(), 259);
+  EXPECT_FALSE(tokenizer.adds_bos());
+  EXPECT_EQ(tokenizer.stop_tokens(), Ids{260});
+  EXPECT_EQ(tokenizer.impl().chat_template, "T");
+}
+
+TEST_F(GgufTokenizer, NamesTheFileAndTheKeyThatIsWrong) {
+  const auto expect = [&](const model::GgufMetadata& metadata, ErrorCode code,
+                          const std::string& message) {
+    expect_error([&] { (void)load(metadata); }, code, message);
+    expect_error([&] { (void)load(metadata); }, code, path_.string());
+  };
+  expect({}, ErrorCode::unsupported, "tokenizer.ggml.model");
+  model::GgufMetadata numbers;
+  numbers.add("tokenizer.ggml.model", "gpt2");
+  numbers.add("tokenizer.ggml.tokens", std::span<const std::int32_t>(Ids{1, 2}));
+  expect(numbers, ErrorCode::bad_file, "tokenizer.ggml.tokens");
+  model::GgufMetadata scalar;
+  scalar.add("tokenizer.ggml.model", "gpt2");
+  scalar.add("tokenizer.ggml.merges", 3U);
+  expect(scalar, ErrorCode::bad_file, "tokenizer.ggml.merges");
 }
 
 TEST(GgufVocabulary, NamesTheKeyThatIsWrong) {
