@@ -319,7 +319,7 @@ TEST_P(Quantization, DequantizesActivationsExactly) {
       const auto codes = random.codes(static_cast<std::size_t>(rows * cols));
       const auto scales = random.normal(static_cast<std::size_t>(rows));
       const Tensor output = poisoned(device(), {rows, cols}, dtype);
-      run(device(), [&](ComputeEncoder& encoder) {
+      run(device(), [&, rows = rows, cols = cols](ComputeEncoder& encoder) {
         encode_dequantize_activations(encoder,
                                       Tensor::from_host<std::int8_t>(device(), codes, {rows, cols}),
                                       Tensor::from_host<float>(device(), scales, {rows}), output);

@@ -66,6 +66,8 @@ TEST(Tensor, ViewsShareMemoryAndKeepStrides) {
   EXPECT_EQ(tensor.to_host<float>()[4], -1.0F);
   EXPECT_EQ(tensor.reshape({4, 6}).shape(), (Shape{4, 6}));
   EXPECT_EQ(tensor.slice(0, 2, 2).byte_size(), 0U);
+  // The stride of an axis of one element does not matter.
+  EXPECT_TRUE(tensor.select(0, 0).slice(0, 1, 2).transpose(0, 1).is_contiguous());
 }
 
 TEST(Tensor, ViewErrorsNameTheValues) {

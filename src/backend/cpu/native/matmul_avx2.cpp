@@ -3,6 +3,7 @@
 
 #include "backend/cpu/native/matmul.h"
 
+// The loops over a block's rows and tokens are unrolled by force: see matmul_avx512.cpp.
 namespace bitnet::backend::cpu {
 namespace {
 
@@ -18,15 +19,19 @@ void dot_row(const TwoBitBlock& block, const std::uint8_t* weights, const std::i
   const __m256i three = _mm256_set1_epi8(3);
   const __m256i ones = _mm256_set1_epi16(1);
   __m256i totals[Tokens];
+#pragma GCC unroll 4
   for (int t = 0; t < Tokens; ++t) totals[t] = _mm256_setzero_si256();
   const auto flush = [&](const __m256i* words) {
+#pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
       totals[t] = _mm256_add_epi32(totals[t], _mm256_madd_epi16(words[t], ones));
     }
   };
   const auto multiply = [&](__m256i packed, std::size_t at, bool half, __m256i* words) {
+#pragma GCC unroll 4
     for (int plane = 0; plane < 4; ++plane) {
       const __m256i codes = _mm256_and_si256(_mm256_srli_epi16(packed, 2 * plane), three);
+#pragma GCC unroll 4
       for (int t = 0; t < Tokens; ++t) {
         const std::int8_t* x = planes + static_cast<std::size_t>(t) * block.token_stride +
                                static_cast<std::size_t>(plane) * block.plane_stride + at;
@@ -40,6 +45,7 @@ void dot_row(const TwoBitBlock& block, const std::uint8_t* weights, const std::i
   std::size_t at = 0;
   while (at < block.bytes) {
     __m256i words[Tokens];
+#pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) words[t] = _mm256_setzero_si256();
     const std::size_t rest = block.bytes - at;
     const std::size_t whole = rest < kVectorsPerFlush * 32 ? rest / 32 * 32 : kVectorsPerFlush * 32;
@@ -54,6 +60,7 @@ void dot_row(const TwoBitBlock& block, const std::uint8_t* weights, const std::i
     }
     flush(words);
   }
+#pragma GCC unroll 4
   for (int t = 0; t < Tokens; ++t) {
     __m128i four =
         _mm_add_epi32(_mm256_castsi256_si128(totals[t]), _mm256_extracti128_si256(totals[t], 1));
@@ -104,12 +111,15 @@ void dense_rows(const DenseBlock& block, int row, float* sums) {
       static_cast<const Stored*>(block.weights) + static_cast<std::size_t>(row) * block.row_stride;
   __m256 low[Rows][Tokens];
   __m256 high[Rows][Tokens];
+#pragma GCC unroll 4
   for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) low[r][t] = high[r][t] = _mm256_setzero_ps();
   }
   const auto multiply = [&](int r, const Stored* w, const float* const* x) {
     const __m256 first = Weight::load(w);
     const __m256 second = Weight::load(w + 8);
+#pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
       low[r][t] = _mm256_fmadd_ps(first, _mm256_loadu_ps(x[t]), low[r][t]);
       high[r][t] = _mm256_fmadd_ps(second, _mm256_loadu_ps(x[t] + 8), high[r][t]);
@@ -118,8 +128,10 @@ void dense_rows(const DenseBlock& block, int row, float* sums) {
   const float* x[Tokens];
   std::size_t k = 0;
   for (; k + 16 <= block.cols; k += 16) {
+#pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t)
       x[t] = block.x + static_cast<std::size_t>(t) * block.token_stride + k;
+#pragma GCC unroll 4
     for (int r = 0; r < Rows; ++r) {
       multiply(r, weights + static_cast<std::size_t>(r) * block.row_stride + k, x);
     }
@@ -127,11 +139,13 @@ void dense_rows(const DenseBlock& block, int row, float* sums) {
   if (k < block.cols) {  // the rest beside zeros, which add nothing to their lanes
     const std::size_t rest = block.cols - k;
     float last_x[Tokens][16] = {};
+#pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
       __builtin_memcpy(last_x[t], block.x + static_cast<std::size_t>(t) * block.token_stride + k,
                        rest * sizeof(float));
       x[t] = last_x[t];
     }
+#pragma GCC unroll 4
     for (int r = 0; r < Rows; ++r) {
       Stored last[16] = {};
       __builtin_memcpy(last, weights + static_cast<std::size_t>(r) * block.row_stride + k,
@@ -139,7 +153,9 @@ void dense_rows(const DenseBlock& block, int row, float* sums) {
       multiply(r, last, x);
     }
   }
+#pragma GCC unroll 4
   for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
       sums[(row + r) * kBlockTokens + t] = add_lanes(low[r][t], high[r][t]);
     }
@@ -203,6 +219,7 @@ std::int32_t split_codes_avx2(const std::int8_t* codes, std::size_t count, std::
   __m128i total = _mm_setzero_si128();
   for (std::size_t at = 0; at < count; at += 64) {
     __m128i part[4];
+#pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + at + 16 * i));
       const __m128i pairs = _mm_maddubs_epi16(bytes_of_one, x);
@@ -216,6 +233,7 @@ std::int32_t split_codes_avx2(const std::int8_t* codes, std::size_t count, std::
     const __m128i plane[4] = {
         _mm_unpacklo_epi64(low_01, low_23), _mm_unpackhi_epi64(low_01, low_23),
         _mm_unpacklo_epi64(high_01, high_23), _mm_unpackhi_epi64(high_01, high_23)};
+#pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       std::int8_t* to = planes + static_cast<std::size_t>(i) * plane_stride + at / 4;
       _mm_storeu_si128(reinterpret_cast<__m128i*>(to), plane[i]);

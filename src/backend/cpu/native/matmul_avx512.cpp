@@ -3,6 +3,8 @@
 
 #include "backend/cpu/native/matmul.h"
 
+// The loops over a block's rows and tokens must be unrolled before GCC decides where arrays live:
+// GCC 12 otherwise stores every accumulator in every step.
 namespace bitnet::backend::cpu {
 namespace {
 
@@ -25,27 +27,34 @@ void dot_rows(const TwoBitBlock& block, int row, std::int32_t* sums) {
   // Two sums each, for even and odd planes: vpdpbusd waits five cycles for its own result.
   __m512i even[Rows][Tokens];
   __m512i odd[Rows][Tokens];
+#pragma GCC unroll 4
   for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) even[r][t] = odd[r][t] = _mm512_setzero_si512();
   }
   for (std::size_t at = 0; at < block.bytes; at += 64) {
     const std::size_t rest = block.bytes - at;
     const __mmask64 used = rest >= 64 ? ~__mmask64{0} : (__mmask64{1} << rest) - 1;
     __m512i packed[Rows];
+#pragma GCC unroll 4
     for (int r = 0; r < Rows; ++r) {
       packed[r] = _mm512_maskz_loadu_epi8(
           used, weights + static_cast<std::size_t>(r) * block.row_stride + at);
     }
+#pragma GCC unroll 4
     for (int plane = 0; plane < 4; ++plane) {
       __m512i codes[Rows];
+#pragma GCC unroll 4
       for (int r = 0; r < Rows; ++r) {
         codes[r] =
             _mm512_and_si512(_mm512_srli_epi16(packed[r], static_cast<unsigned>(2 * plane)), three);
       }
+#pragma GCC unroll 4
       for (int t = 0; t < Tokens; ++t) {
         const std::int8_t* x = block.planes + static_cast<std::size_t>(t) * block.token_stride +
                                static_cast<std::size_t>(plane) * block.plane_stride + at;
         const __m512i activations = _mm512_maskz_loadu_epi8(used, x);
+#pragma GCC unroll 4
         for (int r = 0; r < Rows; ++r) {
           __m512i& sum = plane % 2 == 0 ? even[r][t] : odd[r][t];
           sum = _mm512_dpbusd_epi32(sum, codes[r], activations);
@@ -53,7 +62,9 @@ void dot_rows(const TwoBitBlock& block, int row, std::int32_t* sums) {
       }
     }
   }
+#pragma GCC unroll 4
   for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
       sums[(row + r) * kBlockTokens + t] = add_lanes(_mm512_add_epi32(even[r][t], odd[r][t]));
     }
@@ -112,24 +123,31 @@ void dense_rows(const DenseBlock& block, int row, float* sums) {
   const Stored* weights =
       static_cast<const Stored*>(block.weights) + static_cast<std::size_t>(row) * block.row_stride;
   __m512 lanes[Rows][Tokens];
+#pragma GCC unroll 4
   for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) lanes[r][t] = _mm512_setzero_ps();
   }
   for (std::size_t k = 0; k < block.cols; k += 16) {
     const std::size_t rest = block.cols - k;
     const auto used = static_cast<__mmask16>(rest >= 16 ? 0xFFFFU : (1U << rest) - 1U);
     __m512 x[Tokens];
+#pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) {
       x[t] = _mm512_maskz_loadu_ps(used,
                                    block.x + static_cast<std::size_t>(t) * block.token_stride + k);
     }
+#pragma GCC unroll 4
     for (int r = 0; r < Rows; ++r) {
       const __m512 w =
           Weight::load(weights + static_cast<std::size_t>(r) * block.row_stride + k, used);
+#pragma GCC unroll 4
       for (int t = 0; t < Tokens; ++t) lanes[r][t] = _mm512_fmadd_ps(w, x[t], lanes[r][t]);
     }
   }
+#pragma GCC unroll 4
   for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
     for (int t = 0; t < Tokens; ++t) sums[(row + r) * kBlockTokens + t] = add_lanes(lanes[r][t]);
   }
 }

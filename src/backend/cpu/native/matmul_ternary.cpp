@@ -20,9 +20,9 @@ std::int32_t wrapping_difference(std::int32_t a, std::int32_t b) noexcept {
 
 // --- any packing -----------------------------------------------------------------------------
 
-std::int32_t dot(const std::int8_t* trits, const std::int8_t* codes, std::uint32_t count) {
+std::int32_t dot(const std::int8_t* a, const std::int8_t* b, std::uint32_t count) {
   std::int32_t sum = 0;
-  for (std::uint32_t i = 0; i < count; ++i) sum += trits[i] * codes[i];
+  for (std::uint32_t i = 0; i < count; ++i) sum += a[i] * b[i];
   return sum;
 }
 
@@ -43,7 +43,7 @@ class PlainRow {
     tokens_ = tokens;
     sums_.fill(0);
     floats_.fill(0);
-    const PackedRows matrix{static_cast<Packing>(layout_.packing), layout_.rows, layout_.cols};
+    const PackedRows matrix{static_cast<Packing>(layout_.packing), layout_.cols};
     std::array<std::int8_t, kStretch> trits;
     for (std::uint32_t col = 0; col < layout_.cols; col += kStretch) {
       const std::uint32_t count = std::min(kStretch, layout_.cols - col);
@@ -150,21 +150,30 @@ std::int32_t split_codes_generic(const std::int8_t* codes, std::size_t count, st
 }
 
 void two_bit_dot_generic(const TwoBitBlock& block, std::int32_t* sums) {
-  for (int r = 0; r < block.rows; ++r) {
-    const std::uint8_t* weights = block.weights + static_cast<std::size_t>(r) * block.row_stride;
-    for (int t = 0; t < block.tokens; ++t) {
-      const std::int8_t* x = block.planes + static_cast<std::size_t>(t) * block.token_stride;
-      std::uint32_t sum = 0;
-      for (std::size_t j = 0; j < block.bytes; ++j) {
-        const int codes = weights[j];
-        const int products = (codes & 3) * x[j] + ((codes >> 2) & 3) * x[block.plane_stride + j] +
-                             ((codes >> 4) & 3) * x[2 * block.plane_stride + j] +
-                             (codes >> 6) * x[3 * block.plane_stride + j];
-        sum += static_cast<std::uint32_t>(products);
+  constexpr std::size_t kBytes = 512;
+  std::array<std::array<std::int8_t, kBytes>, 4> codes;
+  std::array<std::uint32_t, kBlockRows * kBlockTokens> totals{};
+  for (std::size_t r = 0; r < static_cast<std::size_t>(block.rows); ++r) {
+    for (std::size_t at = 0; at < block.bytes; at += kBytes) {
+      const std::uint8_t* weights = block.weights + r * block.row_stride + at;
+      const auto count = static_cast<std::uint32_t>(std::min(kBytes, block.bytes - at));
+      for (unsigned plane = 0; plane < 4; ++plane) {
+        for (std::uint32_t j = 0; j < count; ++j) {
+          codes[plane][j] = static_cast<std::int8_t>((weights[j] >> (2 * plane)) & 3);
+        }
       }
-      sums[r * kBlockTokens + t] = static_cast<std::int32_t>(sum);
+      for (std::size_t t = 0; t < static_cast<std::size_t>(block.tokens); ++t) {
+        for (std::size_t plane = 0; plane < 4; ++plane) {
+          const std::int8_t* x =
+              block.planes + t * block.token_stride + plane * block.plane_stride + at;
+          totals[r * kBlockTokens + t] +=
+              static_cast<std::uint32_t>(dot(codes[plane].data(), x, count));
+        }
+      }
     }
   }
+  std::transform(totals.begin(), totals.end(), sums,
+                 [](std::uint32_t total) { return static_cast<std::int32_t>(total); });
 }
 
 // Buffers: packed, weight scales, planes, sums of the codes, activation scales (null for i32),

@@ -93,7 +93,7 @@ void quantize_weights(const FloatOps& ops, const Arguments& arguments, std::uint
   const auto& params = arguments.params<shaders::QuantizeWeightsParams>();
   const shaders::TernaryLayout& layout = params.layout;
   const FloatReader weights(ops, arguments, 0, params.dtype);
-  const PackedRows matrix{packing_of(layout), layout.rows, layout.cols};
+  const PackedRows matrix{packing_of(layout), layout.cols};
   const auto* scales = arguments.buffer<const float>(1);
   auto* packed = arguments.buffer<std::uint8_t>(2);
   std::array<float, kStretch> scratch;
@@ -122,7 +122,7 @@ void dequantize(const FloatOps& ops, const Arguments& arguments, std::uint32_t b
   const auto& params = arguments.params<shaders::DequantizeParams>();
   const shaders::TernaryLayout& layout = params.layout;
   const FloatWriter output(ops, arguments, 2, params.dtype);
-  const PackedRows matrix{packing_of(layout), layout.rows, layout.cols};
+  const PackedRows matrix{packing_of(layout), layout.cols};
   const auto* scales = arguments.buffer<const float>(1);
   std::array<std::int8_t, kStretch> trits;
   for (std::uint32_t row = begin; row < end; ++row) {
@@ -148,8 +148,8 @@ void dequantize(const FloatOps& ops, const Arguments& arguments, std::uint32_t b
 // Buffers: packed, packed.
 void repack(const Arguments& arguments, std::uint32_t begin, std::uint32_t end) noexcept {
   const auto& params = arguments.params<shaders::RepackParams>();
-  const PackedRows from{static_cast<Packing>(params.from), params.rows, params.cols};
-  const PackedRows to{static_cast<Packing>(params.to), params.rows, params.cols};
+  const PackedRows from{static_cast<Packing>(params.from), params.cols};
+  const PackedRows to{static_cast<Packing>(params.to), params.cols};
   std::array<std::int8_t, kStretch> trits;
   for (std::uint32_t row = begin; row < end; ++row) {
     for (std::uint32_t col = 0; col < params.cols; col += kStretch) {

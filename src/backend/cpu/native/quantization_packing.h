@@ -16,7 +16,6 @@ inline constexpr std::uint32_t kStretch = 1920;
 // One packed matrix.
 struct PackedRows {
   Packing packing;
-  std::uint32_t rows;
   std::uint32_t cols;
 };
 
@@ -24,8 +23,9 @@ struct PackedRows {
 // kStretch. `trits` has room for kStretch: padding up to the packing's block is written too.
 void unpack_row(const PackedRows& matrix, const std::uint8_t* packed, std::uint32_t row,
                 std::uint32_t begin, std::uint32_t count, std::int8_t* trits) noexcept;
-// The inverse; `trits` has kStretch values, zero from `count` on. two_bit_tiled also stores the
-// rows up to the next multiple of 64, whose trits are zero.
+// The inverse; `trits` has kStretch values, zero from `count` on. The rows that pad
+// two_bit_tiled to a multiple of 64 are stored like others.
 void pack_row(const PackedRows& matrix, const std::int8_t* trits, std::uint32_t row,
               std::uint32_t begin, std::uint32_t count, std::uint8_t* packed) noexcept;
+
 }  // namespace bitnet::backend::cpu
