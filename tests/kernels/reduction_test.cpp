@@ -130,7 +130,7 @@ TEST_P(ReductionTest, SoftmaxStaysWithinItsBound) {
           for (std::size_t k = 0; k < columns; ++k) {
             const double distance = most - row[k];
             const double value = std::exp(-distance) / sum;
-            // x - max rounds once, which exp multiplies by the distance; twice 2 ulp of exp, the
+            // x - max rounds once, which exp multiplies by the distance; twice 1 ulp of exp, the
             // sum and the division.
             expected[start + k] = {value, (distance + 14.0) * kEpsilon * value + 0x1p-148};
           }
