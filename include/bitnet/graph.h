@@ -59,6 +59,7 @@ class BITNET_API Graph {
   ~Graph();
 
   Value placeholder(SymbolicShape shape, DType dtype, std::string name = "");
+  // A contiguous tensor, on any device; compile() moves it.
   Value constant(const Tensor& value, std::string name = "");
   // Memory that lives across executions (a key-value cache), given by a StateSet.
   Value state(SymbolicShape shape, DType dtype, std::string name);

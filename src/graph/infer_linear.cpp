@@ -39,6 +39,7 @@ std::vector<Type> infer_placeholder(const Inference& in) {
 std::vector<Type> infer_constant(const Inference& in) {
   const auto& tensor = in.get<Tensor>("value");
   in.require(static_cast<bool>(tensor), "the tensor handle is empty");
+  in.require(tensor.is_contiguous(), "the tensor ", tensor.shape(), " must be contiguous");
   return {type_of(tensor)};
 }
 

@@ -62,6 +62,8 @@ TEST_F(Inference, Leaves) {
   refuses([&] { input({-1}); }, "extent -1 is negative");
   refuses([&] { input({1, 1, 1, 1, 1, 1, 1}); }, "rank 7 exceeds 6");
   refuses([&] { graph_.constant(Tensor()); }, "[Graph::constant] the tensor handle is empty");
+  const Tensor strided = Tensor::empty(testing::cpu(), {2, 3}, DType::f32).transpose(0, 1);
+  refuses([&] { graph_.constant(strided); }, "the tensor [3, 2] must be contiguous");
   refuses([&] { graph_.state({1}, DType::f32, ""); }, "'' is empty or already taken");
   refuses([&] { graph_.state({1}, DType::f32, "cache"); }, "'cache' is empty or already taken");
 }

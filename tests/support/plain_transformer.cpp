@@ -48,14 +48,15 @@ Row norm(const Row& x, const Tensor& gain, double epsilon) {
   return y;
 }
 
-// Rounds to 255 levels; the codes go to `codes`, the values they stand for are returned.
-Row quantize(const Row& x, std::vector<double>& codes) {
+// Rounds to 255 levels: the values that the int8 codes stand for. Levels before rounding are
+// appended to `levels`.
+Row quantize(const Row& x, std::vector<double>& levels) {
   double largest = 1e-5;
   for (const double value : x) largest = std::max(largest, std::abs(value));
   Row y;
   for (const double value : x) {
-    codes.push_back(std::nearbyint(value * 127 / largest));
-    y.push_back(codes.back() * largest / 127);
+    levels.push_back(value * 127 / largest);
+    y.push_back(std::nearbyint(levels.back()) * largest / 127);
   }
   return y;
 }
@@ -121,13 +122,13 @@ PlainResult plain_transformer(const ModelConfig& config, const model::Weights& w
   Matrix x;
   for (const std::int32_t token : tokens) x.push_back(embedding[static_cast<std::size_t>(token)]);
   for (const model::LayerWeights& layer : weights.layers) {
-    const std::size_t first = result.codes.size();
-    result.codes.resize(first + 4);
+    const std::size_t first = result.levels.size();
+    result.levels.resize(first + 4);
     Matrix queries;
     Matrix keys;
     Matrix values;
     for (std::size_t t = 0; t < x.size(); ++t) {
-      const Row h = quantize(norm(x[t], layer.input_norm, epsilon), result.codes[first]);
+      const Row h = quantize(norm(x[t], layer.input_norm, epsilon), result.levels[first]);
       queries.push_back(times(matrix_of(layer.q), h));
       keys.push_back(times(matrix_of(layer.k), h));
       values.push_back(times(matrix_of(layer.v), h));
@@ -141,13 +142,13 @@ PlainResult plain_transformer(const ModelConfig& config, const model::Weights& w
       Row o =
           attend(queries[t], std::span(keys).first(t + 1), std::span(values).first(t + 1), config);
       if (config.sub_norms) o = norm(o, layer.attention_norm, epsilon);
-      add(x[t], times(matrix_of(layer.o), quantize(o, result.codes[first + 1])));
-      const Row h = quantize(norm(x[t], layer.post_norm, epsilon), result.codes[first + 2]);
+      add(x[t], times(matrix_of(layer.o), quantize(o, result.levels[first + 1])));
+      const Row h = quantize(norm(x[t], layer.post_norm, epsilon), result.levels[first + 2]);
       Row f = times(matrix_of(layer.gate), h);
       const Row up = times(matrix_of(layer.up), h);
       for (std::size_t i = 0; i < f.size(); ++i) f[i] = activate(config.activation, f[i]) * up[i];
       if (config.sub_norms) f = norm(f, layer.ffn_norm, epsilon);
-      add(x[t], times(matrix_of(layer.down), quantize(f, result.codes[first + 3])));
+      add(x[t], times(matrix_of(layer.down), quantize(f, result.levels[first + 3])));
     }
   }
   for (const Row& row : x) {

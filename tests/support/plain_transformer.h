@@ -16,9 +16,9 @@ namespace bitnet::testing {
 
 struct PlainResult {
   std::vector<std::vector<double>> logits;  // [token][vocabulary]
-  // The int8 codes in the order they are made, four matrices a layer: inputs of q, k and v; of o;
-  // of gate and up; of down.
-  std::vector<std::vector<double>> codes;
+  // What is rounded to int8 codes, in order, four matrices a layer: inputs of q, k and v; of o; of
+  // gate and up; of down.
+  std::vector<std::vector<double>> levels;
 };
 
 // All tokens of one sequence from position 0 on.
