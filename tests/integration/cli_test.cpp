@@ -205,8 +205,8 @@ TEST_F(Cli, WrongConfigurationsAreNamed) {
     expect_fails({"logits", "-m", model, "--tokens", "1", "-o", in("x")}, names);
   };
   fails_with("architectures", {"GPT2LMHeadModel"}, "GPT2LMHeadModel");
-  fails_with("hidden_size", 52, "hidden_size");
-  fails_with("intermediate_size", 104, "gate");  // the shapes of the tensors disagree
+  fails_with("hidden_size", 50, "embed_tokens");
+  fails_with("intermediate_size", 104, "ffn_sub_norm");
   fails_with("num_attention_heads", 0, "num_attention_heads");
   fails_with("hidden_act", "gelu_new", "gelu_new");
   std::ofstream(model / "config.json") << "{";
@@ -227,7 +227,7 @@ TEST_F(Cli, TokensAndContextsOutOfRangeAreNamed) {
 TEST_F(Cli, UnwritableOutputsLeaveNothingBehind) {
   const std::string path = in("no/such/folder/out");
   expect_fails({"logits", "-m", kTiny, "--tokens", "1", "-o", path}, path);
-  expect_fails({"convert", kTiny, in("no/such/folder/out.gguf")}, "no/such/folder");
+  expect_fails({"convert", kTiny, in("no/such/folder/out"), "--to", "hf"}, "no/such/folder");
   expect_fails({"random-model", "--shape", "hidden=64", "-o", path}, "no/such/folder");
   std::ofstream(in("occupied"));
   expect_fails({"random-model", "--shape", "hidden=64", "-o", in("occupied")}, "occupied");
@@ -237,10 +237,10 @@ TEST_F(Cli, UnwritableOutputsLeaveNothingBehind) {
 TEST_F(Cli, AFullDiskIsReportedAndLeavesNothingBehind) {
   // RLIMIT_FSIZE stands in for a full disk: writes beyond 8 KiB fail.
   const std::string command = "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"";
-  const ProcessResult result =
-      run_process({"bash", "-c", command, BITNET_PROGRAM, "convert", kTiny, in("out.gguf")});
+  const ProcessResult result = run_process(
+      {"bash", "-c", command, BITNET_PROGRAM, "convert", kTiny, in("out"), "--to", "hf"});
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_THAT(result.errors, HasSubstr("out.gguf"));
+  EXPECT_THAT(result.errors, HasSubstr("out"));
   EXPECT_EQ(entries(), 0U);
 }
 
