@@ -25,8 +25,9 @@ namespace bitnet {
 // trit = clamp(round_half_even(w * (1 / scale)), -1, 1). weights: float [N, K].
 BITNET_API void encode_quantize_weights(ComputeEncoder& encoder, const Tensor& weights,
                                         const Tensor& quantized);
-// int8 activations (ActQuant): m = max(max|x|, 1e-5) per row; code = clamp(round_half_even(x *
-// (127 / m)), -128, 127); scales = m / 127. x: float [T, K]; codes: i8 [T, K]; scales: f32 [T].
+// int8 activations (ActQuant): m = max(max|x|, 1e-5) per row; code = clamp(round_half_even(x * f),
+// -128, 127) with f = (1 / m) * 127, the two roundings with which torch evaluates 127 / m; scales =
+// m / 127. x: float [T, K]; codes: i8 [T, K]; scales: f32 [T].
 BITNET_API void encode_quantize_activations(ComputeEncoder& encoder, const Tensor& x,
                                             const Tensor& codes, const Tensor& scales);
 // output float [N, K] = trit * scale.

@@ -77,7 +77,7 @@ void evaluate_quantize_activations(Evaluation& in) {
     for (std::size_t k = 0; k < columns; ++k) {
       largest = std::max(largest, static_cast<float>(std::abs(x.values[row * columns + k])));
     }
-    const float inverse = 127.0F / largest;
+    const float inverse = 1.0F / largest * 127.0F;
     for (std::size_t k = 0; k < columns; ++k) {
       const float scaled = static_cast<float>(x.values[row * columns + k]) * inverse;
       const float code = std::clamp(std::nearbyint(scaled), -128.0F, 127.0F);

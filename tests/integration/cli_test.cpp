@@ -205,7 +205,7 @@ TEST_F(Cli, WrongConfigurationsAreNamed) {
     expect_fails({"logits", "-m", model, "--tokens", "1", "-o", in("x")}, names);
   };
   fails_with("architectures", {"GPT2LMHeadModel"}, "GPT2LMHeadModel");
-  fails_with("hidden_size", 50, "embed_tokens");
+  fails_with("hidden_size", 50, "must be even");
   fails_with("intermediate_size", 104, "ffn_sub_norm");
   fails_with("num_attention_heads", 0, "num_attention_heads");
   fails_with("hidden_act", "gelu_new", "gelu_new");

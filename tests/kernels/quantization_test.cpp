@@ -197,7 +197,7 @@ Codes reference_activations(const std::vector<float>& x, std::size_t rows, std::
     for (std::size_t i = 0; i < cols; ++i) {
       largest = std::max(largest, std::fabs(x[row * cols + i]));
     }
-    const float factor = 127.0F / largest;
+    const float factor = 1.0F / largest * 127.0F;
     for (std::size_t i = 0; i < cols; ++i) {
       const float product = x[row * cols + i] * factor;
       result.codes[row * cols + i] =

@@ -194,7 +194,7 @@ void quantize_activations(const FloatOps& ops, const Arguments& arguments, std::
       const float block = ops.absmax(x.read(first + at, n, scratch.data()), n);
       if (block > largest || std::isnan(block)) largest = block;
     });
-    const float factor = 127.0F / largest;
+    const float factor = 1.0F / largest * 127.0F;  // not 127 / largest: as torch rounds it
     for_each_block(params.cols, [&](std::size_t at, std::size_t n) {
       Block scratch;
       quantize(x.read(first + at, n, scratch.data()), n, factor,
