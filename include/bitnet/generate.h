@@ -134,8 +134,8 @@ class BITNET_API Session {
 
 struct GenerateOptions {
   std::int64_t max_tokens = 256;
-  SamplerOptions sampler;
-  std::vector<std::int32_t> stop_tokens;  // beside the model's own
+  SamplerOptions sampler{};
+  std::vector<std::int32_t> stop_tokens{};  // beside the model's own
 };
 
 struct GenerateResult {
