@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "text/added_tokens.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "text/regex.h"
@@ -37,7 +36,7 @@ std::size_t spaces_before(std::string_view text, std::size_t first, std::size_t 
     if (!is_space(last)) break;
     at -= last.size();
   }
-  return std::max(at, first);
+  return at;
 }
 
 std::size_t spaces_after(std::string_view text, std::size_t at) {

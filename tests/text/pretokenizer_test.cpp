@@ -221,5 +221,11 @@ TEST(PreTokenizer, EndsOnMegabytesOfOneCharacter) {
   }
 }
 
+// Takes more steps back than PCRE2 allows a match by default.
+TEST(PreTokenizer, CutsMoreSpacesThanPcre2sDefaultLimit) {
+  constexpr std::size_t kSize = 1 << 24;
+  EXPECT_EQ(split(kLlama3Words, SplitBehavior::isolated, std::string(kSize, ' ') + 'x').size(), 2U);
+}
+
 }  // namespace
 }  // namespace bitnet::text

@@ -180,6 +180,15 @@ TEST(Sampler, KeepsWhatTheDefinitionsKeep) {
   }
 }
 
+TEST(Sampler, TopKKeepsWhatEqualsTheLastOfThem) {
+  Sampler sampler({.temperature = 1, .top_k = 2});
+  std::set<std::int32_t> seen;
+  for (int i = 0; i < 200; ++i) {
+    seen.insert(sampler.sample(std::vector<float>{1, 2, 0.5F, 1, 1}, {}));
+  }
+  EXPECT_EQ(seen, (std::set<std::int32_t>{0, 1, 3, 4}));
+}
+
 // Drawn once and written down: a change of the generator, of exp() or of the order of summation on
 // any machine shows here.
 TEST(Sampler, IsTheSameOnEveryMachine) {
