@@ -57,7 +57,7 @@ struct ModelConfig {
 
 // i2_s files (GGUF type 36) of microsoft/BitNet carry no mark of the machine that wrote them.
 enum class I2sVariant : std::uint8_t {
-  automatic,  // told apart by the share of valid codes; an ambiguous file is an error
+  automatic,  // as the file's own mark says, else as its weights tell, else x86 (i2s_variant.h)
   x86,        // blocks of 128 weights
   arm,        // blocks of 64 weights
 };
@@ -72,7 +72,8 @@ struct LoadOptions {
 // A loaded network on one device. Shared handle; any thread (with different states).
 class BITNET_API Model {
  public:
-  // `path`: a Hugging Face folder or a .gguf file. Throws `io`, `bad_file` or `unsupported`.
+  // `path`: a Hugging Face folder, a .safetensors file beside its config.json, this library's
+  // memory-mapped form of either, or a .gguf file. Throws `io`, `bad_file` or `unsupported`.
   static Model load(const std::filesystem::path& path, const Device& device,
                     const LoadOptions& options = {});
 

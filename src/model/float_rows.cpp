@@ -33,6 +33,7 @@ bool is_readable_as_float(Encoding encoding) noexcept {
 }
 
 void read_floats(const StoredTensor& tensor, std::uint64_t first, std::span<float> values) {
+  if (values.empty()) return;  // memcpy must not see the null pointers of empty tensors
   const std::byte* data = tensor.data.data();
   const auto begin = static_cast<std::size_t>(first);
   switch (tensor.encoding) {
@@ -53,6 +54,7 @@ void read_floats(const StoredTensor& tensor, std::uint64_t first, std::span<floa
 }
 
 void write_floats(std::span<const float> values, Encoding encoding, std::span<std::byte> bytes) {
+  if (values.empty()) return;
   switch (encoding) {
     case Encoding::f16:
       return narrow<float16>(values, to_float16, bytes.data());

@@ -154,5 +154,15 @@ TEST(FloatRows, WriteThenReadIsWithinTheFormatsRounding) {
   }
 }
 
+TEST(FloatRows, TakeEmptyTensors) {
+  StoredTensor tensor;
+  tensor.shape = {0};
+  for (const Encoding encoding : {Encoding::f32, Encoding::f16, Encoding::q8_0}) {
+    tensor.encoding = encoding;
+    EXPECT_NO_THROW(read_floats(tensor, 0, {}));
+    EXPECT_NO_THROW(write_floats({}, encoding, {}));
+  }
+}
+
 }  // namespace
 }  // namespace bitnet::model
