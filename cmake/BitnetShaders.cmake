@@ -48,7 +48,7 @@ endfunction()
 # Flags of the kernels on the CPU. Contraction is off so that the CPU and CUDA give the same bits;
 # aliasing is as free as in Metal; every function may hold a barrier.
 set(BITNET_SHADER_FLAGS -std=c++20 -x c++ -fPIC -fvisibility=hidden -fsigned-char -ffp-contract=off
-    -fno-strict-aliasing -fno-exceptions -fno-rtti -fno-math-errno -fno-threadsafe-statics
+    -fno-strict-aliasing -fno-exceptions -fno-rtti -fno-math-errno
     -Xclang -fconvergent-functions -Wall -Werror -Wno-unused -Wno-unknown-pragmas
     -Wno-pass-failed)
 if(BITNET_SANITIZE)

@@ -17,6 +17,7 @@ class Declaration:
     parameters: tuple = ()  # function: indices of its parentheses
     body: tuple = ()  # function, record: indices of its braces
     member: bool = False  # declared inside a record
+    head: int = -1  # index of the first token, template<...> included
 
 
 RECORD_WORDS = ("struct", "class", "union", "enum")
@@ -71,7 +72,9 @@ class Scanner:
                 return last
         if self.text(first) in ("using", "typedef", "static_assert", "friend"):
             return self.simple("other", first, first, names, end, member)
-        return self.function_or_variable(first, names, end, member)
+        last = self.function_or_variable(first, names, end, member)
+        self.found[-1].head = at
+        return last
 
     def scope(self, at):
         """The '{' of namespace X { or extern "C" {, else None."""

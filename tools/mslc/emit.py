@@ -25,6 +25,7 @@ class Translation:
         self.kernels = kernels
         self.constants = constants
         self.edits = {}
+        self.opening, self.closing = {}, {}  # text before and after a token
         self.threadgroup_variables = {}  # kernel name: [(name, type text, dimensions text)]
 
     def text(self, index):
@@ -37,6 +38,7 @@ class Translation:
     def run(self):
         self.function_constants()
         self.declaration_heads()
+        self.address_space_overloads()
         self.threadgroup_declarations()
         self.words_and_numbers()
         self.swizzles()
@@ -62,6 +64,21 @@ class Translation:
                 self.instantiation(declaration)
             elif declaration.kind == "variable" and not declaration.member:
                 self.program_scope_variable(declaration, names)
+
+    def address_space_overloads(self):
+        """Functions that differ in address spaces only are one function but for the strict check."""
+        seen = set()
+        for declaration in self.declarations:
+            if declaration.kind != "function" or not declaration.body or declaration.member:
+                continue
+            tokens = self.tokens[declaration.head:declaration.last + 1]
+            words = [{"constant": "const"}.get(token.text, token.text) for token in tokens
+                     if token.text not in ("device", "threadgroup", "thread")]
+            signature = " ".join(words)
+            if signature in seen and not any(token.kind == "pragma" for token in tokens):
+                self.opening[declaration.head] = "MSL_ADDRESS_SPACE_OVERLOAD("
+                self.closing[declaration.last] = ")"
+            seen.add(signature)
 
     def mark(self, index, macro):
         text = self.tokens[index].text
@@ -244,7 +261,8 @@ class Translation:
                 else:
                     out += [row.rstrip(), f'#line {token.line} "{token.file}"']
                 row, file, line = "", token.file, token.line
-            row += token.space + self.edits.get(index, token.text)
+            row += (token.space + self.opening.get(index, "")
+                    + self.edits.get(index, token.text) + self.closing.get(index, ""))
         return out + [row.rstrip()]
 
 
@@ -255,7 +273,7 @@ def _literal(text):
     if not match:
         return text
     value = match.group(1) + ("f" if re.search(r"[.eE]", match.group(1)) else ".0f")
-    return f"metal::{'half' if match.group(2) in 'hH' else 'bfloat'}({value})"
+    return f"{'half' if match.group(2) in 'hH' else 'bfloat'}({value})"
 
 
 def _binder(argument):

@@ -77,12 +77,12 @@ struct numeric_limits<half> {
 #define NAN (__builtin_nanf(""))
 #define HUGE_VALF (__builtin_huge_valf())
 #define MAXFLOAT 0x1.fffffep+127F
-#define MAXHALF (metal::half(65504.0F))
+#define MAXHALF (half(65504.0F))
 #define FLT_MAX 0x1.fffffep+127F
 #define FLT_MIN 0x1p-126F
 #define FLT_EPSILON 0x1p-23F
-#define HALF_MAX (metal::half(65504.0F))
-#define HALF_MIN (metal::half(0x1p-14F))
+#define HALF_MAX (half(65504.0F))
+#define HALF_MIN (half(0x1p-14F))
 #define INT_MAX 2147483647
 #define INT_MIN (-2147483647 - 1)
 #define UINT_MAX 4294967295U

@@ -155,6 +155,7 @@ MSL_INLINE bool is_function_constant_defined(msl::FunctionConstant<T> constant) 
 }  // namespace metal
 
 #define MSL_UNWRAP(...) __VA_ARGS__
+#define MSL_ADDRESS_SPACE_OVERLOAD(...)
 #define MSL_FUNCTION_CONSTANT(T, name, index) \
   static constexpr msl::FunctionConstant<T> name { index, #name }
 #define MSL_DERIVED_CONSTANT(T, name, expression)         \
@@ -170,12 +171,14 @@ MSL_INLINE bool is_function_constant_defined(msl::FunctionConstant<T> constant) 
 #define MSL_SOURCE_END \
   }                    \
   }
-#define MSL_ENTRIES_BEGIN(stem)  \
-  namespace metal {              \
-  namespace entries_##stem {     \
-  using namespace shader_##stem; \
+// Inside the source's namespace, whose names the template arguments use.
+#define MSL_ENTRIES_BEGIN(stem) \
+  namespace metal {             \
+  namespace shader_##stem {     \
+  namespace msl_entries {       \
   namespace source = shader_##stem;
 #define MSL_ENTRIES_END \
+  }                     \
   }                     \
   }
 #define MSL_BUFFER(slot, name) \
@@ -199,46 +202,46 @@ MSL_INLINE bool is_function_constant_defined(msl::FunctionConstant<T> constant) 
 #define MSL_INPUT(name) \
   msl::Input<&msl::inputs::name> {}
 #define MSL_CONSTANT_INFO(T, name, index)                          \
-  static constexpr msl::abi::FunctionConstant name##_info = {      \
+  static constexpr msl::abi::FunctionConstant msl_info_##name = {      \
       #name, index, msl::constant_type<T>()};
 #define MSL_ENTRY(number, host_name, function, max_threads, ...)            \
-  static void run_##number() { msl::call(source::MSL_UNWRAP function, __VA_ARGS__); } \
-  static msl::Arguments arguments_##number() {                              \
+  static void msl_run_##number() { msl::call(source::MSL_UNWRAP function, __VA_ARGS__); } \
+  static msl::Arguments msl_arguments_##number() {                              \
     return msl::Arguments(source::MSL_UNWRAP function, __VA_ARGS__);        \
   }
-#define MSL_TABLE_BEGIN(stem) static constexpr msl::abi::FunctionConstant constants[] = {
-#define MSL_TABLE_CONSTANT(name) name##_info,
+#define MSL_TABLE_BEGIN(stem) static constexpr msl::abi::FunctionConstant msl_constants[] = {
+#define MSL_TABLE_CONSTANT(name) msl_info_##name,
 #define MSL_TABLE_KERNELS(stem)      \
   {nullptr, 0, msl::abi::ConstantType::boolean}, \
   }                                  \
   ;                                  \
-  struct Entry {                     \
+  struct MslEntry {                     \
     const char* name;                \
     void (*run)();                   \
     msl::Arguments (*arguments)();   \
     uint max_threads;                \
   };                                 \
-  static constexpr Entry entries[] = {
+  static constexpr MslEntry msl_table[] = {
 #define MSL_TABLE_KERNEL(number, host_name, max_threads) \
-  {#host_name, &run_##number, &arguments_##number, max_threads},
+  {#host_name, &msl_run_##number, &msl_arguments_##number, max_threads},
 #define MSL_TABLE_END(stem)                                                                   \
   {nullptr, nullptr, nullptr, 0}                                                              \
   }                                                                                           \
   ;                                                                                           \
   extern "C" const msl::abi::Library* bitnet_shader_library_##stem() {                        \
-    constexpr uint count = sizeof(entries) / sizeof(Entry) - 1;                               \
+    constexpr uint count = sizeof(msl_table) / sizeof(MslEntry) - 1;                               \
     static const struct Table {                                                               \
       msl::Arguments arguments[count + 1];                                                    \
       msl::abi::Kernel kernels[count + 1];                                                    \
       msl::abi::Library library;                                                              \
       Table() {                                                                               \
         for (uint i = 0; i < count; ++i) {                                                    \
-          arguments[i] = entries[i].arguments();                                              \
-          kernels[i] = {entries[i].name, entries[i].run, arguments[i].items,                  \
-                        arguments[i].count, entries[i].max_threads};                          \
+          arguments[i] = msl_table[i].arguments();                                              \
+          kernels[i] = {msl_table[i].name, msl_table[i].run, arguments[i].items,                  \
+                        arguments[i].count, msl_table[i].max_threads};                          \
         }                                                                                     \
-        library = {#stem, kernels, count, constants,                                          \
-                   static_cast<uint>(sizeof(constants) / sizeof(constants[0]) - 1)};          \
+        library = {#stem, kernels, count, msl_constants,                                          \
+                   static_cast<uint>(sizeof(msl_constants) / sizeof(msl_constants[0]) - 1)};          \
       }                                                                                       \
     } table;                                                                                  \
     return &table.library;                                                                    \

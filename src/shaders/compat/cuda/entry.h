@@ -126,6 +126,7 @@ MSL_INLINE bool is_function_constant_defined(C constant) {
 }  // namespace metal
 
 #define MSL_UNWRAP(...) __VA_ARGS__
+#define MSL_ADDRESS_SPACE_OVERLOAD(...)
 #ifdef MSL_RUNTIME_CONSTANTS
 #define MSL_FUNCTION_CONSTANT(T, name, index)  \
   extern "C" {                                 \
@@ -146,11 +147,14 @@ MSL_INLINE bool is_function_constant_defined(C constant) {
 #define MSL_SOURCE_END \
   }                    \
   }
+// Inside the source's namespace, whose names the template arguments use.
 #define MSL_ENTRIES_BEGIN(stem) \
   namespace metal {             \
-  namespace entries_##stem {    \
+  namespace shader_##stem {     \
+  namespace msl_entries {       \
   namespace source = shader_##stem;
 #define MSL_ENTRIES_END \
+  }                     \
   }                     \
   }
 #define MSL_BUFFER(slot, name) \
