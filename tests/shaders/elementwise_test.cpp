@@ -107,7 +107,8 @@ TEST_F(ElementwiseShaderTest, UnaryOfOrdinaryAndSpecialValues) {
   SCOPED_TRACE(testing::trace(random));
   for (const DType dtype : testing::kFloatTypes) {
     auto x = random_values(random, 500, dtype, 5.0F);
-    for (const double special : {0.0, -200.0, 200.0, double{INFINITY}, -double{INFINITY}, double{NAN}}) {
+    for (const double special :
+         {0.0, -200.0, 200.0, double{INFINITY}, -double{INFINITY}, double{NAN}}) {
       x.push_back(special);
     }
     auto bytes = bytes_of(x, dtype);

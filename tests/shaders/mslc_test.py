@@ -131,6 +131,27 @@ class Accepts(Mslc):
         self.assertEqual(result.returncode, 0, result.stderr)
 
 
+class SeededFaults(Mslc):
+    """A swapped address space in each shader file of the project is refused."""
+
+    def test_swapped_address_spaces(self):
+        swaps = {"elementwise": ("constant uint* extents", "device uint* extents"),
+                 "reduction": ("threadgroup float* partial", "device float* partial")}
+        for path in sorted((ROOT / "src" / "shaders").glob("*.metal")):
+            if path.stem not in swaps:
+                continue
+            with self.subTest(path.name):
+                text, replacement = swaps[path.stem]
+                self.assertIn(text, path.read_text())
+                faulty = self.folder / path.name
+                faulty.write_text(path.read_text().replace(text, replacement))
+                if not OPTIONS.strict:
+                    self.skipTest("clang 22 was not found")
+                result = mslc("strict", faulty, "--clang", OPTIONS.strict, "-I", ROOT / "src")
+                self.assertEqual(result.returncode, 1)
+                self.assertRegex(result.stderr, rf"{path.name}:\d+:.*error: no matching function")
+
+
 class Positions(Mslc):
     TEXT = """
 /* a comment
