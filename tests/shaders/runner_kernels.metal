@@ -105,13 +105,14 @@ kernel void positions(device uint* out [[buffer(0)]],
 
 kernel void dynamic_memory(device uint* out [[buffer(0)]],
                            threadgroup uint* shared [[threadgroup(0)]],
+                           uint at [[thread_position_in_grid]],
                            uint i [[thread_position_in_threadgroup]],
                            uint threads [[threads_per_threadgroup]]) {
   const uint before = shared[i];
   threadgroup_barrier(mem_flags::mem_threadgroup);
   shared[i] = i * i;
   threadgroup_barrier(mem_flags::mem_threadgroup);
-  out[i] = shared[(i + 1) % threads] + (before == 0xffffffffu ? 0u : 1000000u);
+  out[at] = shared[(i + 1) % threads] + (before == 0xffffffffu ? 0u : 1000000u);
 }
 
 kernel void too_much_memory(device uint* out [[buffer(0)]],

@@ -3,6 +3,7 @@
 // sanitizers which stack is in use instead.
 #include "backend/cpu/fiber.h"
 
+#include <cstring>
 #include <sys/mman.h>
 #include <unistd.h>
 #if !defined(__x86_64__) && !defined(__aarch64__)
@@ -24,6 +25,19 @@ void __tsan_destroy_fiber(void* fiber);                    // NOLINT(bugprone-re
 void __tsan_switch_to_fiber(void* fiber, unsigned flags);  // NOLINT(bugprone-reserved-identifier)
 void __tsan_acquire(void* tag);                            // NOLINT(bugprone-reserved-identifier)
 void __tsan_release(void* tag);                            // NOLINT(bugprone-reserved-identifier)
+
+// Clang calls these for copies in kernels; GCC's runtime lacks them, but watches the C functions.
+// NOLINTBEGIN(bugprone-reserved-identifier)
+__attribute__((weak)) void* __tsan_memcpy(void* to, const void* from, std::size_t size) {
+  return std::memcpy(to, from, size);
+}
+__attribute__((weak)) void* __tsan_memmove(void* to, const void* from, std::size_t size) {
+  return std::memmove(to, from, size);
+}
+__attribute__((weak)) void* __tsan_memset(void* to, int value, std::size_t size) {
+  return std::memset(to, value, size);
+}
+// NOLINTEND(bugprone-reserved-identifier)
 }
 #endif
 
@@ -176,9 +190,14 @@ void Fiber::start(FiberHost& host, Body body, void* argument) {
   __asan_unpoison_memory_region(memory_ + guard_bytes(), kStackBytes);
 #endif
 #if defined(BITNET_THREAD_SANITIZER)
-  if (tsan_fiber_ != nullptr) __tsan_destroy_fiber(tsan_fiber_);
-  tsan_fiber_ = __tsan_create_fiber(0);
+  // An abandoned fiber's call stack would grow with each abandonment; one that ended is clean.
+  if (tsan_fiber_ != nullptr && !ended_) {
+    __tsan_destroy_fiber(tsan_fiber_);
+    tsan_fiber_ = nullptr;
+  }
+  if (tsan_fiber_ == nullptr) tsan_fiber_ = __tsan_create_fiber(0);
 #endif
+  ended_ = false;
   stack_pointer_ = first_frame(memory_ + guard_bytes() + kStackBytes, &Fiber::enter);
 }
 
@@ -207,9 +226,10 @@ void Fiber::enter() noexcept {
 
 void Fiber::suspend() { leave(false); }
 
-void Fiber::leave([[maybe_unused]] bool finished) {
+void Fiber::leave(bool ended) {
+  ended_ = ended;
 #if defined(BITNET_ADDRESS_SANITIZER)
-  __sanitizer_start_switch_fiber(finished ? nullptr : &fake_stack_, host_->stack_bottom,
+  __sanitizer_start_switch_fiber(ended ? nullptr : &fake_stack_, host_->stack_bottom,
                                  host_->stack_size);
 #endif
 #if defined(BITNET_THREAD_SANITIZER)

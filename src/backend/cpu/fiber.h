@@ -42,13 +42,14 @@ class Fiber {
 
  private:
   static void enter() noexcept;
-  void leave(bool finished);
+  void leave(bool ended);
 
   std::byte* memory_ = nullptr;  // a guard page, then the stack
   void* stack_pointer_ = nullptr;
   FiberHost* host_ = nullptr;
   Body body_ = nullptr;
   void* argument_ = nullptr;
+  bool ended_ = false;  // the body returned
   void* fake_stack_ = nullptr;
   void* tsan_fiber_ = nullptr;
 };

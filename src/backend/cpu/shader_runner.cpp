@@ -205,6 +205,13 @@ void ShaderRunner::wait(State state, const char* name, const void* site) {
   running_->state = state;
   running_->operation_name = name;
   running_->site = site;
+  suspend();
+}
+
+// It may be for good, if another thread is at fault: what this one did so far comes before what the
+// host does next.
+void ShaderRunner::suspend() {
+  Fiber::release(&end_tag_);
   running_->fiber->suspend();
 }
 
@@ -238,7 +245,7 @@ void* ShaderRunner::threadgroup_variable(std::uint32_t number, std::size_t bytes
       fail(*running_, "asks for a threadgroup variable of " + std::to_string(bytes) +
                           " bytes; of " + std::to_string(kThreadgroupMemoryBytes) + " bytes, " +
                           std::to_string(used_) + " are taken");
-      running_->fiber->suspend();  // for good: the host sees the fault
+      suspend();  // for good: the host sees the fault
     }
     if (variable.own != nullptr) std::memset(variable.memory, kPoison, bytes);
   }
@@ -247,7 +254,7 @@ void* ShaderRunner::threadgroup_variable(std::uint32_t number, std::size_t bytes
 
 void ShaderRunner::undefined_constant(const char* name) {
   fail(*running_, "reads the function constant " + std::string(name) + ", which has no value");
-  running_->fiber->suspend();
+  suspend();
 }
 
 std::unique_ptr<ShaderRunner> ShaderRunnerPool::take() {

@@ -76,6 +76,7 @@ class ShaderRunner {
   bool release_simdgroup(std::uint32_t first, std::uint32_t end);
   void release_threadgroup();
   void wait(State state, const char* name, const void* site);
+  void suspend();
   void fail(const Lane& lane, const std::string& what);
   [[nodiscard]] static std::string doing(const Lane& lane);
   void* allocate(Variable& variable, std::size_t bytes);
