@@ -74,6 +74,9 @@ struct Dispatch {
   Extent threadgroups;
   Extent threads_per_threadgroup;
   Work work;
+  // The grid in threads, where the last threadgroup of an axis is not whole; zeros: all are.
+  Extent grid_threads = {0, 0, 0};
+  std::span<const std::uint32_t> threadgroup_bytes = {};  // lengths of [[threadgroup(n)]] arguments
 };
 
 // A command buffer. One thread; keeps what it refers to alive until completion. Commands behave as

@@ -15,10 +15,10 @@ namespace {
 constexpr std::uint64_t kBytesPerPart = 16 * 1024;
 constexpr std::uint64_t kOperationsPerPart = 64 * 1024;
 
-std::uint32_t grain_of(const Dispatch& dispatch) {
+std::uint32_t grain_of(const Launch& launch) {
   const std::uint64_t parts =
-      std::max(dispatch.work.bytes / kBytesPerPart, dispatch.work.operations / kOperationsPerPart);
-  const std::uint64_t items = dispatch.threadgroups.x;
+      std::max(launch.work.bytes / kBytesPerPart, launch.work.operations / kOperationsPerPart);
+  const std::uint64_t items = launch.threadgroups.x;
   return static_cast<std::uint32_t>((items + std::max<std::uint64_t>(parts, 1) - 1) /
                                     std::max<std::uint64_t>(parts, 1));
 }
@@ -32,14 +32,35 @@ void KernelFault::report(const char* thing, std::int64_t bad, std::int64_t bound
   what.store(thing);
 }
 
-std::byte* CpuCommands::resolve(const Binding& binding) {
-  if (binding.buffer == nullptr) return nullptr;
+void NativePipeline::check(const Dispatch& dispatch) const {
+  utils::require(dispatch.threadgroups.y == 1 && dispatch.threadgroups.z == 1, "dispatch", name(),
+                 " of the CPU device takes a one-dimensional grid");
+}
+
+void NativePipeline::run(const Launch& launch) const {
+  KernelFault fault;
+  std::array<std::byte*, kMaxBuffers> buffers{};
+  std::ranges::transform(launch.buffers, buffers.begin(), &BoundBuffer::address);
+  const Arguments arguments{.buffers = std::span(buffers).first(launch.buffers.size()),
+                            .parameters = launch.parameters.data(),
+                            .fault = &fault};
+  launch.pool->parallel_for(
+      launch.threadgroups.x, grain_of(launch),
+      [&](std::uint32_t begin, std::uint32_t end) { kernel_.function(arguments, begin, end); });
+  if (const char* what = fault.what.load(); what != nullptr) {
+    utils::fail(ErrorCode::invalid_argument, name(), what, " ", fault.value, " is outside [0, ",
+                fault.limit, ")");
+  }
+}
+
+BoundBuffer CpuCommands::resolve(const Binding& binding) {
+  if (binding.buffer == nullptr) return {};
   utils::require(binding.offset <= binding.buffer->size() &&
                      binding.size <= binding.buffer->size() - binding.offset,
                  "dispatch", "a binding of ", binding.size, " bytes at ", binding.offset,
                  " exceeds its buffer of ", binding.buffer->size(), " bytes");
   if (kept_.empty() || kept_.back() != binding.buffer) kept_.push_back(binding.buffer);
-  return binding.buffer->host() + binding.offset;
+  return {.address = binding.buffer->host() + binding.offset, .size = binding.size};
 }
 
 void CpuCommands::require_recording(const char* member) const {
@@ -52,16 +73,21 @@ void CpuCommands::dispatch(const Dispatch& dispatch) {
       dispatch.buffers.size() <= kMaxBuffers && dispatch.parameters.size() <= kMaxParameterBytes,
       "dispatch", dispatch.pipeline->name(), " binds ", dispatch.buffers.size(), " buffers and ",
       dispatch.parameters.size(), " parameter bytes");
-  utils::require(dispatch.threadgroups.y == 1 && dispatch.threadgroups.z == 1, "dispatch",
-                 dispatch.pipeline->name(), " of the CPU device takes a one-dimensional grid");
+  auto pipeline = std::static_pointer_cast<const CpuPipeline>(dispatch.pipeline);
+  pipeline->check(dispatch);
   Command& command = commands_.emplace_back();
-  command.pipeline = dispatch.pipeline;
+  command.pipeline = std::move(pipeline);
   for (const Binding& binding : dispatch.buffers) {
     command.buffers[command.buffer_count++] = resolve(binding);
   }
   std::ranges::copy(dispatch.parameters, command.parameters.begin());
-  command.items = dispatch.threadgroups.x;
-  command.grain = grain_of(dispatch);
+  command.parameter_bytes = dispatch.parameters.size();
+  command.threadgroups = dispatch.threadgroups;
+  command.threads_per_threadgroup = dispatch.threads_per_threadgroup;
+  command.grid_threads = dispatch.grid_threads;
+  command.threadgroup_bytes.assign(dispatch.threadgroup_bytes.begin(),
+                                   dispatch.threadgroup_bytes.end());
+  command.work = dispatch.work;
 }
 
 void CpuCommands::copy(const Binding& from, const Binding& to) {
@@ -71,7 +97,6 @@ void CpuCommands::copy(const Binding& from, const Binding& to) {
   command.buffers[0] = resolve(from);
   command.buffers[1] = resolve(to);
   command.buffer_count = 2;
-  command.bytes = from.size;
 }
 
 void CpuCommands::fill(const Binding& to, std::uint8_t value) {
@@ -79,27 +104,28 @@ void CpuCommands::fill(const Binding& to, std::uint8_t value) {
   Command& command = commands_.emplace_back();
   command.buffers[0] = resolve(to);
   command.buffer_count = 1;
-  command.bytes = to.size;
   command.fill_value = value;
 }
 
 void CpuCommands::run(const Command& command) {
   if (command.pipeline == nullptr) {
-    if (command.bytes == 0) return;
+    const std::size_t bytes = command.buffers[0].size;
+    if (bytes == 0) return;
     if (command.buffer_count == 2) {
-      std::memcpy(command.buffers[1], command.buffers[0], command.bytes);
+      std::memcpy(command.buffers[1].address, command.buffers[0].address, bytes);
     } else {
-      std::memset(command.buffers[0], command.fill_value, command.bytes);
+      std::memset(command.buffers[0].address, command.fill_value, bytes);
     }
     return;
   }
-  const Function function = static_cast<const CpuPipeline&>(*command.pipeline).kernel().function;
-  const Arguments arguments{.buffers = {command.buffers.data(), command.buffer_count},
-                            .parameters = command.parameters.data(),
-                            .fault = &fault_};
-  pool_->parallel_for(command.items, command.grain, [&](std::uint32_t begin, std::uint32_t end) {
-    function(arguments, begin, end);
-  });
+  command.pipeline->run({.buffers = std::span(command.buffers).first(command.buffer_count),
+                         .parameters = std::span(command.parameters).first(command.parameter_bytes),
+                         .threadgroups = command.threadgroups,
+                         .threads_per_threadgroup = command.threads_per_threadgroup,
+                         .grid_threads = command.grid_threads,
+                         .threadgroup_bytes = command.threadgroup_bytes,
+                         .work = command.work,
+                         .pool = pool_.get()});
 }
 
 void CpuCommands::commit() {
@@ -107,14 +133,7 @@ void CpuCommands::commit() {
   committed_ = true;
   try {
     const utils::ThreadPool::Hot hot(*pool_);
-    for (const Command& command : commands_) {
-      run(command);
-      if (const char* what = fault_.what.load(); what != nullptr) {
-        utils::fail(ErrorCode::invalid_argument,
-                    command.pipeline == nullptr ? "copy" : command.pipeline->name(), what, " ",
-                    fault_.value, " is outside [0, ", fault_.limit, ")");
-      }
-    }
+    for (const Command& command : commands_) run(command);
   } catch (...) {
     error_ = std::current_exception();
   }

@@ -10,6 +10,7 @@
 
 #include "backend/cpu/cpu_commands.h"
 #include "backend/cpu/instruction_set.h"
+#include "backend/cpu/shader_pipeline.h"
 #include "utils/checks.h"
 
 namespace bitnet::backend::cpu {
@@ -90,7 +91,7 @@ class CpuDevice final : public backend::Device {
       if (!includes(level, kernel.needs)) continue;
       auto& slot = pipelines_[kernel.name];
       if (slot == nullptr || includes(kernel.needs, slot->kernel().needs)) {
-        slot = std::make_shared<const CpuPipeline>(kernel);
+        slot = std::make_shared<const NativePipeline>(kernel);
       }
     }
   }
@@ -104,10 +105,10 @@ class CpuDevice final : public backend::Device {
                                              std::shared_ptr<const void> owner) override {
     return std::make_shared<HostBuffer>(host, std::move(owner));
   }
-  [[nodiscard]] std::shared_ptr<const Pipeline> pipeline(std::string_view name,
-                                                         std::span<const Constant>) override {
-    const auto found = pipelines_.find(name);
-    return found == pipelines_.end() ? nullptr : found->second;
+  [[nodiscard]] std::shared_ptr<const Pipeline> pipeline(
+      std::string_view name, std::span<const Constant> constants) override {
+    if (const auto found = pipelines_.find(name); found != pipelines_.end()) return found->second;
+    return ShaderPipeline::find(shader_libraries(), name, constants, runners_);
   }
   [[nodiscard]] std::shared_ptr<Commands> new_commands() override {
     return std::make_shared<CpuCommands>(pool_);
@@ -116,7 +117,8 @@ class CpuDevice final : public backend::Device {
  private:
   std::shared_ptr<utils::ThreadPool> pool_;
   Capabilities capabilities_;
-  std::map<std::string_view, std::shared_ptr<const CpuPipeline>> pipelines_;
+  std::map<std::string_view, std::shared_ptr<const NativePipeline>> pipelines_;
+  std::shared_ptr<ShaderRunnerPool> runners_ = std::make_shared<ShaderRunnerPool>();
 };
 
 }  // namespace

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// simdgroup_matrix through the tensor cores: the lanes hold the accumulator's layout of mma.m16n8k8
+// whose upper eight rows are zero. Left and right operands are half, as in all our kernels.
+#pragma once
+
+namespace metal {
+
+template <class T, int R, int C>
+struct simdgroup_matrix {
+  static_assert(R == 8 && C == 8, "simdgroup_matrix is 8 x 8");
+  T elements[2];
+  simdgroup_matrix() = default;
+  MSL_INLINE explicit simdgroup_matrix(T diagonal);
+};
+typedef simdgroup_matrix<half, 8, 8> simdgroup_half8x8;
+typedef simdgroup_matrix<bfloat, 8, 8> simdgroup_bfloat8x8;
+typedef simdgroup_matrix<float, 8, 8> simdgroup_float8x8;
+
+namespace msl {
+
+MSL_INLINE uint matrix_row(uint lane) { return lane / 4; }
+MSL_INLINE uint matrix_column(uint lane) { return lane % 4 * 2; }
+MSL_INLINE uint matrix_offset(uint i, ulong row_length, ulong2 origin, bool transposed) {
+  const uint row = matrix_row(lane());
+  const uint column = matrix_column(lane()) + i;
+  return (transposed ? column : row) * uint(row_length) + (transposed ? row : column) +
+         uint(origin.y) * uint(row_length) + uint(origin.x);
+}
+
+MSL_INLINE uint pair_bits(simdgroup_matrix<half, 8, 8> m) {
+  return uint(m.elements[0].bits) | uint(m.elements[1].bits) << 16;
+}
+// Not volatile: ptxas then makes one for each right operand, wherever it is used.
+MSL_INLINE uint transpose(uint pair) {
+  uint result;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(result) : "r"(pair));
+  return result;
+}
+
+}  // namespace msl
+
+template <class T, int R, int C>
+MSL_INLINE simdgroup_matrix<T, R, C>::simdgroup_matrix(T diagonal) {
+  for (uint i = 0; i < 2; ++i) {
+    const bool on = msl::matrix_row(msl::lane()) == msl::matrix_column(msl::lane()) + i;
+    elements[i] = on ? diagonal : T(0);
+  }
+}
+template <class T, int R, int C = R>
+MSL_INLINE simdgroup_matrix<T, R, C> make_filled_simdgroup_matrix(T value) {
+  simdgroup_matrix<T, R, C> m;
+  m.elements[0] = m.elements[1] = value;
+  return m;
+}
+template <class T>
+MSL_INLINE void simdgroup_load(simdgroup_matrix<T, 8, 8>& m, const T* source, ulong row_length = 8,
+                               ulong2 origin = ulong2(0UL), bool transposed = false) {
+  if constexpr (sizeof(T) == 2) {
+    const T* pair = source + msl::matrix_offset(0, row_length, origin, false);
+    if (!transposed && (reinterpret_cast<ulong>(pair) & 3) == 0) {
+      const uint bits = *reinterpret_cast<const uint*>(pair);
+      m.elements[0].bits = static_cast<ushort>(bits);
+      m.elements[1].bits = static_cast<ushort>(bits >> 16);
+      return;
+    }
+  }
+  for (uint i = 0; i < 2; ++i) {
+    m.elements[i] = source[msl::matrix_offset(i, row_length, origin, transposed)];
+  }
+}
+template <class T>
+MSL_INLINE void simdgroup_store(simdgroup_matrix<T, 8, 8> m, T* target, ulong row_length = 8,
+                                ulong2 origin = ulong2(0UL), bool transposed = false) {
+  for (uint i = 0; i < 2; ++i) {
+    target[msl::matrix_offset(i, row_length, origin, transposed)] = m.elements[i];
+  }
+}
+template <class D, class C>
+MSL_INLINE void simdgroup_multiply_accumulate(simdgroup_matrix<D, 8, 8>& d,
+                                              simdgroup_matrix<half, 8, 8> a,
+                                              simdgroup_matrix<half, 8, 8> b,
+                                              simdgroup_matrix<C, 8, 8> c) {
+  float low0 = static_cast<float>(c.elements[0]);
+  float low1 = static_cast<float>(c.elements[1]);
+  float high0 = 0.0F;
+  float high1 = 0.0F;
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+      : "+f"(low0), "+f"(low1), "+f"(high0), "+f"(high1)
+      : "r"(msl::pair_bits(a)), "r"(0U), "r"(msl::transpose(msl::pair_bits(b))));
+  d.elements[0] = D(low0);
+  d.elements[1] = D(low1);
+}
+template <class D>
+MSL_INLINE void simdgroup_multiply(simdgroup_matrix<D, 8, 8>& d, simdgroup_matrix<half, 8, 8> a,
+                                   simdgroup_matrix<half, 8, 8> b) {
+  simdgroup_multiply_accumulate(d, a, b, make_filled_simdgroup_matrix<D, 8>(D(0)));
+}
+
+}  // namespace metal
