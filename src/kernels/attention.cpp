@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <array>
 
 #include "bitnet/kernels.h"
 
@@ -12,23 +11,6 @@ namespace {
 
 using kernels::as_uint;
 using utils::require;
-
-struct Problem {
-  std::string_view operation;  // "kv_append", "attention"
-  std::uint32_t items;         // work items on the CPU
-};
-
-constexpr std::array kCandidates = {
-    kernels::Candidate<Problem>{
-        .name = "cpu",
-        .declines = [](const Problem&, const Capabilities&) -> std::string_view { return ""; },
-        .kernel = [](const Problem& problem) { return "cpu_" + std::string(problem.operation); },
-        .launch =
-            [](const Problem& problem, const Capabilities&) {
-              return kernels::Launch{.threadgroups = {.x = problem.items},
-                                     .threads_per_threadgroup = {}};
-            }},
-};
 
 // Both caches, and the batch's places in them.
 void check_caches(const ComputeEncoder& encoder, std::string_view function, std::int64_t tokens,
@@ -77,16 +59,17 @@ void encode_kv_append(ComputeEncoder& encoder, const Tensor& key, const Tensor& 
   if (tokens == 0) return;
   kernels::dispatch(
       encoder,
-      kernels::choose<Problem>(encoder.device(), kFunction, kCandidates, {"kv_append", tokens}),
+      kernels::choose<kernels::CpuItems>(encoder.device(), kFunction, kernels::kCpuItems,
+                                         {"kv_append", tokens}),
       {kernels::reads(key), kernels::reads(value), kernels::reads(positions),
        kernels::reads(sequences), kernels::updates(key_cache), kernels::updates(value_cache)},
-      shaders::KvAppendParameters{.dtype = static_cast<shaders::uint>(key.dtype()),
-                                  .cache_dtype = static_cast<shaders::uint>(key_cache.dtype()),
-                                  .tokens = tokens,
-                                  .slots = as_uint(kFunction, "S", key_cache.shape()[0]),
-                                  .kv_heads = as_uint(kFunction, "G", key_cache.shape()[1]),
-                                  .capacity = as_uint(kFunction, "C", key_cache.shape()[2]),
-                                  .head_size = as_uint(kFunction, "D", key_cache.shape()[3])},
+      shaders::KvAppendParams{.dtype = static_cast<shaders::uint>(key.dtype()),
+                              .cache_dtype = static_cast<shaders::uint>(key_cache.dtype()),
+                              .tokens = tokens,
+                              .slots = as_uint(kFunction, "S", key_cache.shape()[0]),
+                              .kv_heads = as_uint(kFunction, "G", key_cache.shape()[1]),
+                              .capacity = as_uint(kFunction, "C", key_cache.shape()[2]),
+                              .head_size = as_uint(kFunction, "D", key_cache.shape()[3])},
       {.bytes = 4 * key.byte_size(),
        .operations = 2 * static_cast<std::uint64_t>(key.shape().elements())});
 }
@@ -135,19 +118,20 @@ void encode_attention(ComputeEncoder& encoder, const Tensor& query, const Tensor
           : key_cache.byte_size() / static_cast<std::uint64_t>(key_cache.shape()[0]);
   kernels::dispatch(
       encoder,
-      kernels::choose<Problem>(encoder.device(), kFunction, kCandidates, {"attention", items}),
+      kernels::choose<kernels::CpuItems>(encoder.device(), kFunction, kernels::kCpuItems,
+                                         {"attention", items}),
       {kernels::reads(query), kernels::reads(key_cache), kernels::reads(value_cache),
        kernels::reads(positions), kernels::reads(sequences), kernels::writes(output)},
-      shaders::AttentionParameters{.dtype = static_cast<shaders::uint>(query.dtype()),
-                                   .cache_dtype = static_cast<shaders::uint>(key_cache.dtype()),
-                                   .tokens = tokens,
-                                   .heads = heads,
-                                   .slots = as_uint(kFunction, "S", key_cache.shape()[0]),
-                                   .kv_heads = kv_heads,
-                                   .capacity = capacity,
-                                   .head_size = head_size,
-                                   .heads_per_item = heads_per_item,
-                                   .scale = scale},
+      shaders::AttentionParams{.dtype = static_cast<shaders::uint>(query.dtype()),
+                               .cache_dtype = static_cast<shaders::uint>(key_cache.dtype()),
+                               .tokens = tokens,
+                               .heads = heads,
+                               .slots = as_uint(kFunction, "S", key_cache.shape()[0]),
+                               .kv_heads = kv_heads,
+                               .capacity = capacity,
+                               .head_size = head_size,
+                               .heads_per_item = heads_per_item,
+                               .scale = scale},
       {.bytes = 2 * query.byte_size() + 2 * read * slot_bytes,
        .operations = 4 * elements * capacity});
 }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include <array>
 
 #include "bitnet/kernels.h"
 
@@ -12,26 +11,10 @@ namespace {
 using kernels::as_uint;
 using utils::require;
 
-struct Problem {
-  std::string_view operation;  // "rms_norm", "rope", "gather_rows"
-  std::uint32_t rows;          // rows or tokens
-};
-
-constexpr std::array kCandidates = {
-    kernels::Candidate<Problem>{
-        .name = "cpu",
-        .declines = [](const Problem&, const Capabilities&) -> std::string_view { return ""; },
-        .kernel = [](const Problem& problem) { return "cpu_" + std::string(problem.operation); },
-        .launch =
-            [](const Problem& problem, const Capabilities&) {
-              return kernels::Launch{.threadgroups = {.x = problem.rows},
-                                     .threads_per_threadgroup = {}};
-            }},
-};
-
 kernels::Choice choose(const ComputeEncoder& encoder, std::string_view function,
                        std::string_view operation, std::uint32_t rows) {
-  return kernels::choose<Problem>(encoder.device(), function, kCandidates, {operation, rows});
+  return kernels::choose<kernels::CpuItems>(encoder.device(), function, kernels::kCpuItems,
+                                            {operation, rows});
 }
 
 }  // namespace
@@ -56,16 +39,15 @@ void encode_rms_norm(ComputeEncoder& encoder, const Tensor& x, const Tensor& gai
   if (elements == 0) return;
   const std::uint32_t rows = as_uint(kFunction, "the rows", elements / x.shape().back());
   const std::uint32_t columns = as_uint(kFunction, "the columns", x.shape().back());
-  kernels::dispatch(
-      encoder, choose(encoder, kFunction, "rms_norm", rows),
-      {kernels::reads(x), kernels::reads(gain), kernels::writes(output)},
-      shaders::RmsNormParameters{.dtype = static_cast<shaders::uint>(x.dtype()),
-                                 .gain_dtype = static_cast<shaders::uint>(gain.dtype()),
-                                 .rows = rows,
-                                 .columns = columns,
-                                 .epsilon = epsilon},
-      {.bytes = x.byte_size() + gain.byte_size() + output.byte_size(),
-       .operations = 4 * static_cast<std::uint64_t>(elements)});
+  kernels::dispatch(encoder, choose(encoder, kFunction, "rms_norm", rows),
+                    {kernels::reads(x), kernels::reads(gain), kernels::writes(output)},
+                    shaders::RmsNormParams{.dtype = static_cast<shaders::uint>(x.dtype()),
+                                           .gain_dtype = static_cast<shaders::uint>(gain.dtype()),
+                                           .rows = rows,
+                                           .columns = columns,
+                                           .epsilon = epsilon},
+                    {.bytes = x.byte_size() + gain.byte_size() + output.byte_size(),
+                     .operations = 4 * static_cast<std::uint64_t>(elements)});
 }
 
 void encode_rope(ComputeEncoder& encoder, const Tensor& x, const Tensor& positions,
@@ -94,11 +76,11 @@ void encode_rope(ComputeEncoder& encoder, const Tensor& x, const Tensor& positio
   kernels::dispatch(encoder, choose(encoder, kFunction, "rope", tokens),
                     {kernels::reads(x), kernels::reads(positions),
                      kernels::reads(inverse_frequencies), kernels::writes(output)},
-                    shaders::RopeParameters{.dtype = static_cast<shaders::uint>(x.dtype()),
-                                            .style = static_cast<shaders::uint>(style),
-                                            .tokens = tokens,
-                                            .heads = as_uint(kFunction, "H", x.shape()[1]),
-                                            .head_size = as_uint(kFunction, "D", x.shape()[2])},
+                    shaders::RopeParams{.dtype = static_cast<shaders::uint>(x.dtype()),
+                                        .style = static_cast<shaders::uint>(style),
+                                        .tokens = tokens,
+                                        .heads = as_uint(kFunction, "H", x.shape()[1]),
+                                        .head_size = as_uint(kFunction, "D", x.shape()[2])},
                     {.bytes = x.byte_size() + output.byte_size(),
                      .operations = kOperations * static_cast<std::uint64_t>(x.shape().elements())});
 }
@@ -136,11 +118,11 @@ void encode_gather_rows(ComputeEncoder& encoder, const Tensor& table, const Tens
       encoder, choose(encoder, kFunction, "gather_rows", tokens),
       {kernels::reads(table), kernels::reads(table_scales), kernels::reads(ids),
        kernels::writes(output)},
-      shaders::GatherRowsParameters{.table_dtype = static_cast<shaders::uint>(table.dtype()),
-                                    .dtype = static_cast<shaders::uint>(output.dtype()),
-                                    .tokens = tokens,
-                                    .rows = as_uint(kFunction, "V", table.shape()[0]),
-                                    .columns = as_uint(kFunction, "K", table.shape()[1])},
+      shaders::GatherRowsParams{.table_dtype = static_cast<shaders::uint>(table.dtype()),
+                                .dtype = static_cast<shaders::uint>(output.dtype()),
+                                .tokens = tokens,
+                                .rows = as_uint(kFunction, "V", table.shape()[0]),
+                                .columns = as_uint(kFunction, "K", table.shape()[1])},
       {.bytes = 2 * output.byte_size(),
        .operations = static_cast<std::uint64_t>(output.shape().elements())});
 }

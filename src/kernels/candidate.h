@@ -30,6 +30,21 @@ struct Candidate {
   Launch (*launch)(const Problem& problem, const Capabilities& capabilities);
 };
 
+// An operation whose CPU kernel, "cpu_<operation>", splits into independent work items (rows,
+// tokens, heads) and takes every problem: the plainest candidate of most families.
+struct CpuItems {
+  std::string_view operation;
+  std::uint32_t count = 0;
+};
+inline constexpr Candidate<CpuItems> kCpuItems[] = {
+    {.name = "cpu",
+     .declines = [](const CpuItems&, const Capabilities&) -> std::string_view { return ""; },
+     .kernel = [](const CpuItems& items) { return "cpu_" + std::string(items.operation); },
+     .launch = [](const CpuItems& items, const Capabilities&) -> Launch {
+       return {.threadgroups = {.x = items.count}, .threads_per_threadgroup = {}};
+     }},
+};
+
 struct Choice {
   std::shared_ptr<const backend::Pipeline> pipeline;
   Launch launch;

@@ -134,13 +134,13 @@ void encode_binary(ComputeEncoder& encoder, Binary operation, const Tensor& a, c
   const std::uint32_t count = as_uint(kFunction, "the number of elements", shape.elements());
   if (count == 0) return;
   const Layout<2> layout = layout_of<2>(kFunction, shape, {&a, &b});
-  shaders::BinaryParameters parameters{.operation = static_cast<shaders::uint>(operation),
-                                       .dtype = static_cast<shaders::uint>(a.dtype()),
-                                       .rank = layout.rank,
-                                       .count = count,
-                                       .extents = {},
-                                       .a_strides = {},
-                                       .b_strides = {}};
+  shaders::BinaryParams parameters{.operation = static_cast<shaders::uint>(operation),
+                                   .dtype = static_cast<shaders::uint>(a.dtype()),
+                                   .rank = layout.rank,
+                                   .count = count,
+                                   .extents = {},
+                                   .a_strides = {},
+                                   .b_strides = {}};
   copy_axes(layout.extents, parameters.extents);
   copy_axes(layout.strides[0], parameters.a_strides);
   copy_axes(layout.strides[1], parameters.b_strides);
@@ -156,9 +156,9 @@ void encode_unary(ComputeEncoder& encoder, Unary operation, const Tensor& x, con
   constexpr std::uint64_t kOperations = 16;  // of an exponential; about ten times that for gelu
   kernels::dispatch(encoder, choose(encoder, kFunction, "unary", count),
                     {kernels::reads(x), kernels::writes(output)},
-                    shaders::UnaryParameters{.operation = static_cast<shaders::uint>(operation),
-                                             .dtype = static_cast<shaders::uint>(x.dtype()),
-                                             .count = count},
+                    shaders::UnaryParams{.operation = static_cast<shaders::uint>(operation),
+                                         .dtype = static_cast<shaders::uint>(x.dtype()),
+                                         .count = count},
                     {.bytes = bytes_of({&x, &output}), .operations = kOperations * count});
 }
 
@@ -169,7 +169,7 @@ void encode_scale(ComputeEncoder& encoder, const Tensor& x, float factor, const 
   kernels::dispatch(
       encoder, choose(encoder, kFunction, "scale", count),
       {kernels::reads(x), kernels::writes(output)},
-      shaders::ScaleParameters{
+      shaders::ScaleParams{
           .dtype = static_cast<shaders::uint>(x.dtype()), .count = count, .factor = factor},
       {.bytes = bytes_of({&x, &output}), .operations = count});
 }
@@ -185,12 +185,12 @@ void encode_cast(ComputeEncoder& encoder, const Tensor& x, const Tensor& output)
   const std::uint32_t count = as_uint(kFunction, "the number of elements", x.shape().elements());
   if (count == 0) return;
   const Layout<1> layout = layout_of<1>(kFunction, x.shape(), {&x});
-  shaders::CastParameters parameters{.from = static_cast<shaders::uint>(x.dtype()),
-                                     .to = static_cast<shaders::uint>(output.dtype()),
-                                     .rank = layout.rank,
-                                     .count = count,
-                                     .extents = {},
-                                     .strides = {}};
+  shaders::CastParams parameters{.from = static_cast<shaders::uint>(x.dtype()),
+                                 .to = static_cast<shaders::uint>(output.dtype()),
+                                 .rank = layout.rank,
+                                 .count = count,
+                                 .extents = {},
+                                 .strides = {}};
   copy_axes(layout.extents, parameters.extents);
   copy_axes(layout.strides[0], parameters.strides);
   kernels::dispatch(encoder, choose(encoder, kFunction, "cast", count),
@@ -208,9 +208,9 @@ void encode_gated_activation(ComputeEncoder& encoder, Unary activation, const Te
   kernels::dispatch(
       encoder, choose(encoder, kFunction, "gated_activation", count),
       {kernels::reads(gate), kernels::reads(up), kernels::writes(output)},
-      shaders::GatedActivationParameters{.operation = static_cast<shaders::uint>(activation),
-                                         .dtype = static_cast<shaders::uint>(gate.dtype()),
-                                         .count = count},
+      shaders::GatedActivationParams{.operation = static_cast<shaders::uint>(activation),
+                                     .dtype = static_cast<shaders::uint>(gate.dtype()),
+                                     .count = count},
       {.bytes = bytes_of({&gate, &up, &output}), .operations = kOperations * count});
 }
 

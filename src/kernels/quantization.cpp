@@ -13,28 +13,13 @@ using kernels::extent;
 using kernels::reads;
 using kernels::writes;
 
-// Every step of the family is one kernel whose work items are rows.
-struct RowsProblem {
-  std::string_view kernel;  // e.g. "quantize_weights"
-  std::uint32_t rows = 0;
-};
-
-constexpr kernels::Candidate<RowsProblem> kCandidates[] = {
-    {.name = "cpu",
-     .declines = [](const RowsProblem&, const Capabilities&) -> std::string_view { return ""; },
-     .kernel = [](const RowsProblem& problem) { return "cpu_" + std::string(problem.kernel); },
-     .launch = [](const RowsProblem& problem, const Capabilities&) -> kernels::Launch {
-       return {.threadgroups = {.x = problem.rows}, .threads_per_threadgroup = {}};
-     }},
-};
-
 template <typename Params>
-void dispatch_rows(ComputeEncoder& encoder, const RowsProblem& problem,
+void dispatch_rows(ComputeEncoder& encoder, const kernels::CpuItems& problem,
                    std::initializer_list<backend::Binding> bindings, const Params& params,
                    Work work) {
-  if (problem.rows == 0) return;
-  const kernels::Choice choice =
-      kernels::choose<RowsProblem>(encoder.device(), problem.kernel, kCandidates, problem);
+  if (problem.count == 0) return;
+  const kernels::Choice choice = kernels::choose<kernels::CpuItems>(
+      encoder.device(), problem.operation, kernels::kCpuItems, problem);
   kernels::dispatch(encoder, choice, bindings, params, work);
 }
 

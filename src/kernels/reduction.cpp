@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include <array>
 #include <limits>
 
 #include "bitnet/kernels.h"
@@ -12,23 +11,6 @@ namespace {
 
 using kernels::as_uint;
 using utils::require;
-
-struct Problem {
-  std::string_view operation;  // "reduction", "softmax"
-  std::uint32_t rows;
-};
-
-constexpr std::array kCandidates = {
-    kernels::Candidate<Problem>{
-        .name = "cpu",
-        .declines = [](const Problem&, const Capabilities&) -> std::string_view { return ""; },
-        .kernel = [](const Problem& problem) { return "cpu_" + std::string(problem.operation); },
-        .launch =
-            [](const Problem& problem, const Capabilities&) {
-              return kernels::Launch{.threadgroups = {.x = problem.rows},
-                                     .threads_per_threadgroup = {}};
-            }},
-};
 
 // All axes but the last.
 Shape leading(const Shape& shape) { return Shape(shape.extents().first(shape.rank() - 1)); }
@@ -60,16 +42,16 @@ void encode_reduction(ComputeEncoder& encoder, Reduction operation, const Tensor
   const std::uint32_t rows = as_uint(kFunction, "the rows", output.shape().elements());
   const std::uint32_t columns = as_uint(kFunction, "the columns", x.shape().back());
   if (rows == 0) return;
-  kernels::dispatch(
-      encoder,
-      kernels::choose<Problem>(encoder.device(), kFunction, kCandidates, {"reduction", rows}),
-      {kernels::reads(x), kernels::writes(output)},
-      shaders::ReductionParameters{.operation = static_cast<shaders::uint>(operation),
-                                   .dtype = static_cast<shaders::uint>(x.dtype()),
-                                   .rows = rows,
-                                   .columns = columns},
-      {.bytes = x.byte_size() + output.byte_size(),
-       .operations = static_cast<std::uint64_t>(rows) * columns});
+  kernels::dispatch(encoder,
+                    kernels::choose<kernels::CpuItems>(encoder.device(), kFunction,
+                                                       kernels::kCpuItems, {"reduction", rows}),
+                    {kernels::reads(x), kernels::writes(output)},
+                    shaders::ReductionParams{.operation = static_cast<shaders::uint>(operation),
+                                             .dtype = static_cast<shaders::uint>(x.dtype()),
+                                             .rows = rows,
+                                             .columns = columns},
+                    {.bytes = x.byte_size() + output.byte_size(),
+                     .operations = static_cast<std::uint64_t>(rows) * columns});
 }
 
 void encode_softmax(ComputeEncoder& encoder, const Tensor& x, const Tensor& output) {
@@ -84,9 +66,10 @@ void encode_softmax(ComputeEncoder& encoder, const Tensor& x, const Tensor& outp
   constexpr std::uint64_t kOperations = 32;  // an element's maximum, two exponentials, division
   kernels::dispatch(
       encoder,
-      kernels::choose<Problem>(encoder.device(), kFunction, kCandidates, {"softmax", rows}),
+      kernels::choose<kernels::CpuItems>(encoder.device(), kFunction, kernels::kCpuItems,
+                                         {"softmax", rows}),
       {kernels::reads(x), kernels::writes(output)},
-      shaders::SoftmaxParameters{
+      shaders::SoftmaxParams{
           .dtype = static_cast<shaders::uint>(x.dtype()), .rows = rows, .columns = columns},
       {.bytes = x.byte_size() + output.byte_size(), .operations = kOperations * rows * columns});
 }

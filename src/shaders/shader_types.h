@@ -82,7 +82,7 @@ struct MatmulParams {
 
 // Extents outermost first, adjacent axes merged where every operand allows; strides in elements, 0
 // along a broadcast axis. rank >= 1; the output is contiguous.
-struct BinaryParameters {
+struct BinaryParams {
   uint operation;
   uint dtype;
   uint rank;
@@ -91,17 +91,17 @@ struct BinaryParameters {
   uint a_strides[6];
   uint b_strides[6];
 };
-struct UnaryParameters {
+struct UnaryParams {
   uint operation;
   uint dtype;
   uint count;
 };
-struct ScaleParameters {
+struct ScaleParams {
   uint dtype;
   uint count;
   float factor;
 };
-struct CastParameters {
+struct CastParams {
   uint from;
   uint to;
   uint rank;
@@ -109,41 +109,41 @@ struct CastParameters {
   uint extents[6];
   uint strides[6];
 };
-struct GatedActivationParameters {
+struct GatedActivationParams {
   uint operation;
   uint dtype;
   uint count;
 };
 
 // --- reduction ---
-struct ReductionParameters {
+struct ReductionParams {
   uint operation;
   uint dtype;
   uint rows;
   uint columns;
 };
-struct SoftmaxParameters {
+struct SoftmaxParams {
   uint dtype;
   uint rows;
   uint columns;
 };
 
 // --- bitnet_ops ---
-struct RmsNormParameters {
+struct RmsNormParams {
   uint dtype;
   uint gain_dtype;
   uint rows;
   uint columns;
   float epsilon;
 };
-struct RopeParameters {
+struct RopeParams {
   uint dtype;
   uint style;  // RopeStyle
   uint tokens;
   uint heads;
   uint head_size;
 };
-struct GatherRowsParameters {
+struct GatherRowsParams {
   uint table_dtype;
   uint dtype;
   uint tokens;
@@ -155,7 +155,7 @@ struct GatherRowsParameters {
 // Kernels keep a head's query and sum on chip.
 enum AttentionLimit : uint { max_head_size = 1024 };
 // Caches are [slots, kv_heads, capacity, head_size].
-struct KvAppendParameters {
+struct KvAppendParams {
   uint dtype;
   uint cache_dtype;
   uint tokens;
@@ -164,7 +164,7 @@ struct KvAppendParameters {
   uint capacity;
   uint head_size;
 };
-struct AttentionParameters {
+struct AttentionParams {
   uint dtype;
   uint cache_dtype;
   uint tokens;

@@ -16,7 +16,7 @@
 namespace bitnet::testing {
 namespace {
 
-class LayerParity : public ::testing::TestWithParam<std::tuple<GoldenModel, NamedDevice>> {};
+class LayerParity : public ::testing::TestWithParam<GoldenOnDevice> {};
 
 TEST_P(LayerParity, EachLayerTurnsTheOraclesInputIntoTheOraclesOutput) {
   const auto& [golden, named] = GetParam();
@@ -54,10 +54,7 @@ TEST_P(LayerParity, EachLayerTurnsTheOraclesInputIntoTheOraclesOutput) {
 INSTANTIATE_TEST_SUITE_P(Golden, LayerParity,
                          ::testing::Combine(::testing::ValuesIn(golden_models()),
                                             ::testing::ValuesIn(available_devices())),
-                         [](const auto& parameters) {
-                           return std::get<0>(parameters.param).name + "_on_" +
-                                  std::get<1>(parameters.param).name;
-                         });
+                         golden_test_name);
 
 }  // namespace
 }  // namespace bitnet::testing

@@ -20,7 +20,7 @@ constexpr double kTieFree = 1e-5;
 // Prefill and decoding run the same kernels on the same values.
 constexpr double kSameProgram = 1e-6;
 
-class ModelParity : public ::testing::TestWithParam<std::tuple<GoldenModel, NamedDevice>> {
+class ModelParity : public ::testing::TestWithParam<GoldenOnDevice> {
  protected:
   [[nodiscard]] const GoldenModel& golden() const { return std::get<0>(GetParam()); }
   [[nodiscard]] Model load() const {
@@ -157,10 +157,7 @@ TEST_P(ModelParity, ABatchOfDifferentLengthsEqualsEachPromptAlone) {
 INSTANTIATE_TEST_SUITE_P(Golden, ModelParity,
                          ::testing::Combine(::testing::ValuesIn(golden_models()),
                                             ::testing::ValuesIn(available_devices())),
-                         [](const auto& parameters) {
-                           return std::get<0>(parameters.param).name + "_on_" +
-                                  std::get<1>(parameters.param).name;
-                         });
+                         golden_test_name);
 
 }  // namespace
 }  // namespace bitnet::testing

@@ -25,7 +25,7 @@ std::vector<GoldenModel> traced_models() {
   return models;
 }
 
-class OpParity : public ::testing::TestWithParam<std::tuple<GoldenModel, NamedDevice>> {
+class OpParity : public ::testing::TestWithParam<GoldenOnDevice> {
  protected:
   OpParity()
       : device_(std::get<1>(GetParam()).device),
@@ -187,10 +187,7 @@ TEST_P(OpParity, AttentionAgrees) {
 INSTANTIATE_TEST_SUITE_P(Golden, OpParity,
                          ::testing::Combine(::testing::ValuesIn(traced_models()),
                                             ::testing::ValuesIn(available_devices())),
-                         [](const auto& parameters) {
-                           return std::get<0>(parameters.param).name + "_on_" +
-                                  std::get<1>(parameters.param).name;
-                         });
+                         golden_test_name);
 
 }  // namespace
 }  // namespace bitnet::testing

@@ -7,11 +7,13 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "bitnet/tensor.h"
 
 #include "model/safetensors.h"
+#include "support/devices.h"
 
 namespace bitnet::testing {
 
@@ -47,6 +49,13 @@ struct GoldenModel {
 inline void PrintTo(const GoldenModel& model, std::ostream* out) { *out << model.name; }
 
 [[nodiscard]] const std::vector<GoldenModel>& golden_models();
+
+// Parameters of the suites that run every golden model on every device.
+using GoldenOnDevice = std::tuple<GoldenModel, NamedDevice>;
+[[nodiscard]] inline std::string golden_test_name(
+    const ::testing::TestParamInfo<GoldenOnDevice>& info) {
+  return std::get<0>(info.param).name + "_on_" + std::get<1>(info.param).name;
+}
 
 // sqrt(mean((a - b)^2)) over the standard deviation of b: the measure of the parity protocol.
 [[nodiscard]] double relative_rms(std::span<const float> values, std::span<const float> reference);

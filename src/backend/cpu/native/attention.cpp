@@ -40,7 +40,7 @@ Place place_of(const Arguments& arguments, const Parameters& p, std::size_t posi
 
 void kv_append(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
                std::uint32_t end) {
-  const auto& p = arguments.params<shaders::KvAppendParameters>();
+  const auto& p = arguments.params<shaders::KvAppendParams>();
   for (std::size_t token = begin; token < end; ++token) {
     const Place place = place_of(arguments, p, 2, token);
     if (!place.valid) continue;
@@ -97,7 +97,7 @@ void advance(const FloatOps& ops, const Cache& cache, std::size_t first, std::si
 // from both ends gives every contiguous range of items the same work.
 void attention(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
                std::uint32_t end) {
-  const auto& p = arguments.params<shaders::AttentionParameters>();
+  const auto& p = arguments.params<shaders::AttentionParams>();
   const FloatReader queries(ops, arguments, 0, p.dtype);
   const FloatWriter output(ops, arguments, 5, p.dtype);
   const std::size_t items_per_token = p.heads / p.heads_per_item;

@@ -14,7 +14,7 @@ namespace {
 // roundings of transformers: x * rsqrt(mean + epsilon), * gain.
 void rms_norm(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
               std::uint32_t end) {
-  const auto& p = arguments.params<shaders::RmsNormParameters>();
+  const auto& p = arguments.params<shaders::RmsNormParams>();
   const FloatReader input(ops, arguments, 0, p.dtype);
   const FloatReader gain(ops, arguments, 1, p.gain_dtype);
   const FloatWriter output(ops, arguments, 2, p.dtype);
@@ -61,7 +61,7 @@ struct Rotation {
 };
 
 void rope(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin, std::uint32_t end) {
-  const auto& p = arguments.params<shaders::RopeParameters>();
+  const auto& p = arguments.params<shaders::RopeParams>();
   const FloatReader input(ops, arguments, 0, p.dtype);
   const auto* positions = arguments.buffer<const std::int32_t>(1);
   const auto* inverse_frequencies = arguments.buffer<const float>(2);
@@ -98,7 +98,7 @@ void rope(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin, 
 
 void gather_rows(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
                  std::uint32_t end) {
-  const auto& p = arguments.params<shaders::GatherRowsParameters>();
+  const auto& p = arguments.params<shaders::GatherRowsParams>();
   const bool quantised = static_cast<DType>(p.table_dtype) == DType::i8;
   const FloatReader table(ops, arguments, 0, p.table_dtype);
   const auto* ids = arguments.buffer<const std::int32_t>(2);

@@ -100,7 +100,7 @@ FloatOps::Zip primitive(const FloatOps& ops, Binary operation) {
 
 void binary(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
             std::uint32_t end) {
-  const auto& p = arguments.params<shaders::BinaryParameters>();
+  const auto& p = arguments.params<shaders::BinaryParams>();
   const auto operation = static_cast<Binary>(p.operation);
   const Layout<2> layout{p.rank, p.extents, {p.a_strides, p.b_strides}};
   const std::size_t first = begin * kBlock;
@@ -161,7 +161,7 @@ void for_each_item(std::uint32_t begin, std::uint32_t end, std::size_t count, Bo
 
 void unary(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
            std::uint32_t end) {
-  const auto& p = arguments.params<shaders::UnaryParameters>();
+  const auto& p = arguments.params<shaders::UnaryParams>();
   const FloatOps::Map map = primitive(ops, static_cast<Unary>(p.operation));
   const FloatReader input(ops, arguments, 0, p.dtype);
   const FloatWriter output(ops, arguments, 1, p.dtype);
@@ -174,7 +174,7 @@ void unary(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
 
 void scale(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
            std::uint32_t end) {
-  const auto& p = arguments.params<shaders::ScaleParameters>();
+  const auto& p = arguments.params<shaders::ScaleParams>();
   const FloatReader input(ops, arguments, 0, p.dtype);
   const FloatWriter output(ops, arguments, 1, p.dtype);
   for_each_item(begin, end, p.count, [&](std::size_t at, std::size_t n) {
@@ -186,7 +186,7 @@ void scale(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
 
 void gated_activation(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
                       std::uint32_t end) {
-  const auto& p = arguments.params<shaders::GatedActivationParameters>();
+  const auto& p = arguments.params<shaders::GatedActivationParams>();
   const FloatOps::Map activate = primitive(ops, static_cast<Unary>(p.operation));
   const FloatReader gate(ops, arguments, 0, p.dtype);
   const FloatReader up(ops, arguments, 1, p.dtype);
@@ -279,7 +279,7 @@ void scatter(DType to, const Value* values, std::byte* output, std::size_t at, s
 }
 
 void cast(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin, std::uint32_t end) {
-  const auto& p = arguments.params<shaders::CastParameters>();
+  const auto& p = arguments.params<shaders::CastParams>();
   const Layout<1> layout{p.rank, p.extents, {p.strides}};
   const auto from = static_cast<DType>(p.from);
   const auto to = static_cast<DType>(p.to);

@@ -57,7 +57,7 @@ std::int32_t row_argmax(const FloatOps& ops, const FloatReader& input, std::size
 
 void reduction(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
                std::uint32_t end) {
-  const auto& p = arguments.params<shaders::ReductionParameters>();
+  const auto& p = arguments.params<shaders::ReductionParams>();
   const FloatReader input(ops, arguments, 0, p.dtype);
   auto* output = arguments.buffer<float>(1);
   for (std::size_t row = begin; row < end; ++row) {
@@ -84,7 +84,7 @@ void reduction(const FloatOps& ops, const Arguments& arguments, std::uint32_t be
 // exp is evaluated twice rather than kept: a 16-bit output could not hold it.
 void softmax(const FloatOps& ops, const Arguments& arguments, std::uint32_t begin,
              std::uint32_t end) {
-  const auto& p = arguments.params<shaders::SoftmaxParameters>();
+  const auto& p = arguments.params<shaders::SoftmaxParams>();
   const FloatReader input(ops, arguments, 0, p.dtype);
   const FloatWriter output(ops, arguments, 1, p.dtype);
   for (std::size_t row = begin; row < end; ++row) {
