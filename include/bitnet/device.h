@@ -37,8 +37,8 @@ struct Capabilities {
 };
 
 struct DeviceOptions {
-  unsigned threads = 0;         // CPU worker threads; 0: BITNET_THREADS, else one per core
-  std::string instruction_set;  // CPU: an upper limit ("generic", "avx2", ...); "": the best
+  unsigned threads = 0;           // CPU worker threads; 0: BITNET_THREADS, else one per core
+  std::string instruction_set{};  // CPU: an upper limit ("generic", "avx2", ...); "": the best
 };
 
 // A shared handle; every member may be called from any thread.

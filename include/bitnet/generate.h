@@ -29,7 +29,8 @@ struct EncodeOptions {
 class BITNET_API Tokenizer {
  public:
   // `path`: a folder with tokenizer.json (and tokenizer_config.json), a tokenizer.json, a tiktoken
-  // rank file (.model or .tiktoken), or a .gguf file. Throws `io`, `bad_file` or `unsupported`.
+  // rank file (.model or .tiktoken), a .gguf file, or a .safetensors file with one of the others
+  // beside it. Throws `io`, `bad_file` or `unsupported`.
   static Tokenizer load(const std::filesystem::path& path);
 
   // Any bytes; invalid UTF-8 is encoded as U+FFFD would be (as Hugging Face sees it).
@@ -44,6 +45,8 @@ class BITNET_API Tokenizer {
   [[nodiscard]] std::optional<std::int32_t> find(std::string_view token) const;
   [[nodiscard]] std::int32_t vocab_size() const noexcept;  // one more than the largest id
   [[nodiscard]] std::optional<std::int32_t> bos() const noexcept;
+  // Whether the tokenizer's own files put bos() in front of every text.
+  [[nodiscard]] bool adds_bos() const noexcept;
   // The tokens that end a reply, from the tokenizer's own files: <|end_of_text|> and <|eot_id|>.
   [[nodiscard]] const std::vector<std::int32_t>& stop_tokens() const noexcept;
 
@@ -101,6 +104,7 @@ class BITNET_API Sampler {
   SamplerOptions options_;
   std::mt19937_64 engine_;
   std::vector<float> scores_;
+  std::vector<double> weights_;
   std::vector<std::int32_t> order_;
 };
 
@@ -114,14 +118,18 @@ class BITNET_API Session {
   // the session is then unchanged.
   [[nodiscard]] std::span<const float> append(std::span<const std::int32_t> tokens);
   // Also gives the logits of every token, [tokens.size(), vocab_size], to `visit` chunk by chunk.
+  // `first_token` is the index into `tokens` of the chunk's first row.
   using Visitor = std::function<void(std::int64_t first_token, const Tensor& logits)>;
   void append(std::span<const std::int32_t> tokens, const Visitor& visit);
-  void reset();
+  // Forgets all tokens from index `count` on.
+  void truncate(std::int64_t count);
   [[nodiscard]] std::span<const std::int32_t> tokens() const noexcept { return tokens_; }
   [[nodiscard]] std::int64_t context() const noexcept { return context_; }
   [[nodiscard]] const Model& model() const noexcept { return model_; }
 
  private:
+  void run(std::span<const std::int32_t> tokens, const Visitor* visit);
+
   Model model_;
   std::int64_t context_;
   StateSet states_;
@@ -131,8 +139,8 @@ class BITNET_API Session {
 
 struct GenerateOptions {
   std::int64_t max_tokens = 256;
-  SamplerOptions sampler;
-  std::vector<std::int32_t> stop_tokens;  // beside the model's own
+  SamplerOptions sampler{};
+  std::vector<std::int32_t> stop_tokens{};  // beside the model's own
 };
 
 struct GenerateResult {

@@ -38,7 +38,11 @@ using SymbolicShape = std::vector<Dim>;
 class Executable;
 
 // A builder, for one thread. Operations infer and check types at once and throw `invalid_argument`
-// naming the operation and the types. compile() copies what it needs.
+// naming the operation and the types. compile() copies what it needs. Operations see the states as
+// the kv_append calls before them left them.
+//
+// Results have the type of the first float operand, except that matmul, gather_rows and reduce give
+// f32 (argmax: i32), and that cast and ternary_matmul give what they are told.
 class BITNET_API Graph {
  public:
   enum class Value : std::uint32_t {};
@@ -55,11 +59,14 @@ class BITNET_API Graph {
   ~Graph();
 
   Value placeholder(SymbolicShape shape, DType dtype, std::string name = "");
+  // A contiguous tensor, on any device; compile() moves it.
   Value constant(const Tensor& value, std::string name = "");
   // Memory that lives across executions (a key-value cache), given by a StateSet.
   Value state(SymbolicShape shape, DType dtype, std::string name);
 
-  Value quantize_weights(Value weights, Packing packing, ScaleGranularity granularity);
+  // group_size: columns that share a scale; 0 unless the granularity is group.
+  Value quantize_weights(Value weights, Packing packing, ScaleGranularity granularity,
+                         std::int64_t group_size = 0);
   Quantized quantize_activations(Value x);
   Value ternary_matmul(Value weights, Quantized x, DType output = DType::f32);
   Value bitnet_linear(Value x, Value weights);  // quantize_activations, then ternary_matmul
@@ -82,10 +89,12 @@ class BITNET_API Graph {
                  Value value_cache);
   Value attention(Value query, Value key_cache, Value value_cache, Value positions, Value sequences,
                   float scale);
-  // Same elements in row-major order; at most one symbolic extent on either side.
+  // The same elements in row-major order, as a view. Both shapes must have the same number of
+  // elements whatever the symbols' values: the same symbols, and equal products of the rest.
   Value reshape(Value x, SymbolicShape shape);
 
-  // {}: the last value made.
+  // `outputs`: {} means the last value made; states cannot be outputs. What depends on constants
+  // alone is computed here, once.
   [[nodiscard]] Executable compile(const Device& device, std::span<const Value> outputs = {}) const;
   [[nodiscard]] const graph::Ir& ir() const noexcept { return *ir_; }
 
@@ -106,7 +115,9 @@ class BITNET_API StateSet {
 // Compiled and immutable; execute() may run on several threads at once (with different states).
 class BITNET_API Executable {
  public:
-  // Inputs in the order of the placeholders; outputs in the order given to compile().
+  // Inputs, contiguous and on this device, in the order of the placeholders; outputs, in memory of
+  // their own, in the order given to compile(). Returns when the device is done; throws
+  // `invalid_argument` for inputs that do not fit, and what the device reports.
   [[nodiscard]] std::vector<Tensor> execute(std::span<const Tensor> inputs) const;
   [[nodiscard]] std::vector<Tensor> execute(std::span<const Tensor> inputs, StateSet& states) const;
   // Zeroed states; `extents` gives the value of each symbol in their shapes.

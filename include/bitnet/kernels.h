@@ -14,6 +14,7 @@
 
 #include "bitnet/command.h"
 #include "bitnet/export.h"
+#include "bitnet/operations.h"
 #include "bitnet/tensor.h"
 
 namespace bitnet {
@@ -24,8 +25,9 @@ namespace bitnet {
 // trit = clamp(round_half_even(w * (1 / scale)), -1, 1). weights: float [N, K].
 BITNET_API void encode_quantize_weights(ComputeEncoder& encoder, const Tensor& weights,
                                         const Tensor& quantized);
-// int8 activations (ActQuant): m = max(max|x|, 1e-5) per row; code = clamp(round_half_even(x *
-// (127 / m)), -128, 127); scales = m / 127. x: float [T, K]; codes: i8 [T, K]; scales: f32 [T].
+// int8 activations (ActQuant): m = max(max|x|, 1e-5) per row; code = clamp(round_half_even(x * f),
+// -128, 127) with f = (1 / m) * 127, the two roundings with which torch evaluates 127 / m; scales =
+// m / 127. x: float [T, K]; codes: i8 [T, K]; scales: f32 [T].
 BITNET_API void encode_quantize_activations(ComputeEncoder& encoder, const Tensor& x,
                                             const Tensor& codes, const Tensor& scales);
 // output float [N, K] = trit * scale.
@@ -51,48 +53,52 @@ BITNET_API void encode_matmul(ComputeEncoder& encoder, const Tensor& weights,
                               const Tensor& weight_scales, const Tensor& x, const Tensor& output);
 
 // --- elementwise -----------------------------------------------------------------------------
-// Broadcasting as in NumPy; operands may be strided views, the output is contiguous. Float or i32,
-// all of one dtype. In place where an operand has the output's shape.
-enum class Binary : std::uint8_t { add, sub, mul };
+// Tensors of one operation share a dtype, cast aside, and have fewer than 2^32 elements.
+//
+// Broadcasting as in NumPy; operands may be strided views, the output is contiguous. Float or i32
+// (which wraps around). In place where an operand is contiguous and has the output's shape.
 BITNET_API void encode_binary(ComputeEncoder& encoder, Binary operation, const Tensor& a,
                               const Tensor& b, const Tensor& output);
-// relu2(x) = max(x, 0)^2 (overflows f16 beyond 255); gelu is the erf form. In place. Float.
-enum class Unary : std::uint8_t { relu, relu2, silu, gelu };
+// relu2(x) = max(x, 0)^2 (overflows f16 beyond 255); gelu is the erf form. A NaN gives NaN. In
+// place. Float. The error in f32, relative or else below 2^-119: silu 2^-21, gelu (8 + 3 x^2)
+// 2^-24.
 BITNET_API void encode_unary(ComputeEncoder& encoder, Unary operation, const Tensor& x,
                              const Tensor& output);
 // output = x * factor. In place. Float.
 BITNET_API void encode_scale(ComputeEncoder& encoder, const Tensor& x, float factor,
                              const Tensor& output);
-// Any non-ternary dtype to any other; float to integer rounds half to even and saturates. x may be
-// a strided view.
+// Any non-ternary dtype to any other, or the same (a copy). Every conversion gives the nearest
+// value of the output's dtype, halves to even: float to integer and wider to narrower integer
+// saturate, float to f16 overflows to infinity; NaN to integer gives 0. x may be a strided view.
 BITNET_API void encode_cast(ComputeEncoder& encoder, const Tensor& x, const Tensor& output);
-// output = activation(gate) * up. In place. Float.
+// output = activation(gate) * up, rounded once to the dtype. In place of either. Float.
 BITNET_API void encode_gated_activation(ComputeEncoder& encoder, Unary activation,
                                         const Tensor& gate, const Tensor& up, const Tensor& output);
 
 // --- reduction (over the last axis) ----------------------------------------------------------
 // x: float [..., K], K >= 1 (K = 0 gives 0 for sum); output: f32 [...], argmax: i32 [...], the
-// first index of the maximum. A NaN in a row gives NaN (argmax: the index of the first NaN).
-enum class Reduction : std::uint8_t { sum, mean, max, absmax, argmax };
+// first index of the maximum. A NaN in a row gives NaN (argmax: the index of the first NaN). sum
+// and mean are accumulated in double on the CPU.
 BITNET_API void encode_reduction(ComputeEncoder& encoder, Reduction operation, const Tensor& x,
                                  const Tensor& output);
-// Over the last axis, the row maximum subtracted first. In place. Float.
+// Over the last axis, the row maximum subtracted first; a row with a NaN or +infinity gives NaN. x
+// and output float, of one dtype. In place.
 BITNET_API void encode_softmax(ComputeEncoder& encoder, const Tensor& x, const Tensor& output);
 
 // --- bitnet_ops: normalisation, positions, embedding -----------------------------------------
-// output = x / sqrt(mean(x^2) + epsilon) * gain, over the last axis. gain: float [K]. In place.
+// output = x / sqrt(mean(x^2) + epsilon) * gain, over the last axis. x, output: float [..., K] of
+// one dtype; gain: float [K] of any. In place.
 BITNET_API void encode_rms_norm(ComputeEncoder& encoder, const Tensor& x, const Tensor& gain,
                                 float epsilon, const Tensor& output);
 // Rotary positions (arXiv 2104.09864): pairs (i, i + D/2) for rotate_half (GPT-NeoX, Hugging Face),
 // (2i, 2i + 1) for interleaved (GGUF llama); angle = positions[t] * inverse_frequencies[i] in f32.
-// x, output: float [T, H, D], D even; positions: i32 [T]; inverse_frequencies: f32 [D / 2].
-// In place.
-enum class RopeStyle : std::uint8_t { rotate_half, interleaved };
+// x, output: float [T, H, D] of one dtype, D even; positions: i32 [T]; inverse_frequencies: f32 [D
+// / 2]. In place. Any position: it is not bounded by a model's context.
 BITNET_API void encode_rope(ComputeEncoder& encoder, const Tensor& x, const Tensor& positions,
                             const Tensor& inverse_frequencies, RopeStyle style,
                             const Tensor& output);
 // output float [T, K] = table[ids[t]]. table: f32|f16|bf16 [V, K], or i8 with `table_scales` f32
-// [V] (else empty). An id outside [0, V) is reported at wait as `invalid_argument`.
+// [V] (else empty); ids: i32 [T]. An id outside [0, V) is reported at wait as `invalid_argument`.
 BITNET_API void encode_gather_rows(ComputeEncoder& encoder, const Tensor& table,
                                    const Tensor& table_scales, const Tensor& ids,
                                    const Tensor& output);
@@ -102,13 +108,15 @@ BITNET_API void encode_gather_rows(ComputeEncoder& encoder, const Tensor& table,
 // sequences of different lengths, prompts and single decoding steps: token t is position
 // positions[t] of slot sequences[t]. Positions outside [0, C) or slots outside [0, S) are reported
 // at wait as `invalid_argument`.
-// Writes key, value (float [T, G, D]) into the caches (f32|f16|bf16).
+// Writes key, value (float [T, G, D], of one dtype) into the caches (f32|f16|bf16, both alike). No
+// two tokens of a batch may name the same place: what it would then hold is unspecified.
 BITNET_API void encode_kv_append(ComputeEncoder& encoder, const Tensor& key, const Tensor& value,
                                  const Tensor& positions, const Tensor& sequences,
                                  const Tensor& key_cache, const Tensor& value_cache);
 // Causal grouped-query attention: query head h of token t reads key-value head h / (H / G) at
 // positions 0 .. positions[t] of its slot; weights = softmax(scale * q.k), f32 throughout.
-// query, output: float [T, H, D]; H is a multiple of G.
+// query, output: float [T, H, D] of one dtype; H is a multiple of G; D <= 1024. A token's output
+// has the same bits however tokens are batched, on any number of threads.
 BITNET_API void encode_attention(ComputeEncoder& encoder, const Tensor& query,
                                  const Tensor& key_cache, const Tensor& value_cache,
                                  const Tensor& positions, const Tensor& sequences, float scale,

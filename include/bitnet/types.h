@@ -32,9 +32,9 @@ enum class Packing : std::uint8_t {
   // padded. Byte 64 g + 4 r + k of a tile holds row 16 g + r, columns k, 4 + k, 8 + k, 12 + k at
   // bits 0, 2, 4, 6: a 64-byte vector is 16 rows x 4 columns of four-byte dot products.
   two_bit_tiled,
-  // Five trits a byte, 1.6 bits each: ceil(v * 256 / 243), v = sum of code_i * 3^(4 - i), as in
-  // ggml
-  // TQ1_0, so that digit n is ((byte * 3^n mod 256) * 3) >> 8; rows padded to 80 columns (16 B).
+  // Five trits a byte, 1.6 bits each: byte j holds columns 5j .. 5j+4 as ceil(v * 256 / 243), v =
+  // sum of code_i * 3^(4 - i), the code (not the order) of ggml TQ1_0, so that digit n is
+  // ((byte * 3^n mod 256) * 3) >> 8; rows padded to 80 columns (16 B).
   five_in_eight,
   // Three trits in five bits, 1.67 bits each: field f holds code_0 + 3 code_1 + 9 code_2 of columns
   // 3f .. 3f+2, fields packed from the least significant bit; rows padded to 384 columns (80 B).

@@ -6,6 +6,9 @@
 
 namespace bitnet {
 
+// A member of Device, but defined here: device/ does not know what is built on it.
+CommandBuffer Device::new_command_buffer() const { return CommandBuffer(*this); }
+
 CommandBuffer::CommandBuffer(Device device)
     : device_(std::move(device)), commands_(device_.impl()->new_commands()) {}
 

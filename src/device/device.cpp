@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "bitnet/device.h"
 
-#include "bitnet/command.h"
-
 #include "backend/backend.h"
 #include "device/registry.h"
 #include "utils/checks.h"
@@ -62,8 +60,6 @@ Buffer Device::allocate(std::size_t bytes, Storage storage) const {
 Buffer Device::wrap(std::span<std::byte> host, std::shared_ptr<const void> owner) const {
   return Buffer(impl_->wrap(host, std::move(owner)));
 }
-
-CommandBuffer Device::new_command_buffer() const { return CommandBuffer(*this); }
 
 std::vector<DeviceReport> report_devices() { return registry(); }
 

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 
 namespace bitnet::kernels {
 
@@ -70,6 +71,20 @@ void require_disjoint(std::string_view function, const Tensor& output, const Ten
   const std::size_t b = input.offset();
   utils::require(a + output.byte_size() <= b || b + input.byte_size() <= a, function,
                  "the output overlaps an input");
+}
+
+void require_same_or_disjoint(std::string_view function, const Tensor& output,
+                              const Tensor& input) {
+  const bool same = output.buffer().impl() == input.buffer().impl() &&
+                    output.offset() == input.offset() && output.dtype() == input.dtype() &&
+                    output.shape() == input.shape() && input.is_contiguous();
+  if (!same) require_disjoint(function, output, input);
+}
+
+std::uint32_t as_uint(std::string_view function, std::string_view quantity, std::int64_t value) {
+  utils::require(0 <= value && value <= std::numeric_limits<std::uint32_t>::max(), function,
+                 quantity, " ", value, " does not fit in 32 bits");
+  return static_cast<std::uint32_t>(value);
 }
 
 }  // namespace bitnet::kernels

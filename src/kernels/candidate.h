@@ -94,5 +94,10 @@ void require_shape(std::string_view function, std::string_view argument, const T
                    const Shape& shape);
 // The outputs of an operation that is not in place share no byte with its inputs.
 void require_disjoint(std::string_view function, const Tensor& output, const Tensor& input);
+// In place: the output is the contiguous input itself, or shares no byte with it.
+void require_same_or_disjoint(std::string_view function, const Tensor& output, const Tensor& input);
+// Extents and strides as the parameter structs hold them; throws from 2^32 on.
+[[nodiscard]] std::uint32_t as_uint(std::string_view function, std::string_view quantity,
+                                    std::int64_t value);
 
 }  // namespace bitnet::kernels

@@ -16,4 +16,9 @@ namespace bitnet::model {
 [[nodiscard]] Graph build_transformer(const ModelConfig& config, const Weights& weights,
                                       DType kv_cache);
 
+// One layer alone. Inputs in order: x f32 ["tokens", hidden], positions and sequences as above;
+// output: f32 ["tokens", hidden]. States "key.0" and "value.0".
+[[nodiscard]] Graph build_layer(const ModelConfig& config, const LayerWeights& weights,
+                                DType kv_cache);
+
 }  // namespace bitnet::model

@@ -109,4 +109,21 @@ std::string JsonObject::text(std::string_view key, std::string_view otherwise) c
   return value->get<std::string>();
 }
 
+std::string JsonObject::text(std::string_view key) const {
+  if (!has(key)) fail(key, "a string");
+  return text(key, "");
+}
+
+const json& JsonObject::array(std::string_view key) const {
+  const json* value = find(key);
+  if (value == nullptr || !value->is_array()) fail(key, "an array");
+  return *value;
+}
+
+const json& JsonObject::object(std::string_view key) const {
+  const json* value = find(key);
+  if (value == nullptr || !value->is_object()) fail(key, "an object");
+  return *value;
+}
+
 }  // namespace bitnet::model

@@ -32,6 +32,9 @@ class JsonObject {
   [[nodiscard]] double number(std::string_view key, double otherwise) const;  // finite
   [[nodiscard]] bool boolean(std::string_view key, bool otherwise) const;
   [[nodiscard]] std::string text(std::string_view key, std::string_view otherwise) const;
+  [[nodiscard]] std::string text(std::string_view key) const;
+  [[nodiscard]] const nlohmann::json& array(std::string_view key) const;
+  [[nodiscard]] const nlohmann::json& object(std::string_view key) const;
 
   [[noreturn]] void fail(std::string_view key, std::string_view expected) const;
 

@@ -10,16 +10,172 @@ using uint = std::uint32_t;
 #endif
 
 // --- quantization ---
+// A ternary matrix. The scale of row n, column k is scales[n * scale_stride + k / group_cols].
+struct TernaryLayout {
+  uint rows;
+  uint cols;
+  uint packing;       // bitnet::Packing
+  uint group_cols;    // columns of a row that share a scale; at least 1
+  uint scale_stride;  // scales per row; 0: one for the whole matrix
+};
+// sums[n, g] = sum of |weights[n, k]| over the columns k of group g.
+struct SumWeightsParams {
+  uint cols;
+  uint dtype;  // bitnet::DType, here and below
+  uint group_cols;
+  uint groups;  // of one row
+};
+// scales[i] = max(sum of sums_per_scale consecutive sums / number of weights, 1e-5).
+struct WeightScalesParams {
+  uint sums_per_scale;
+  uint cols;
+  uint group_cols;
+  uint groups;
+};
+struct QuantizeWeightsParams {
+  TernaryLayout layout;
+  uint dtype;
+};
+struct QuantizeActivationsParams {
+  uint cols;
+  uint dtype;
+};
+struct DequantizeParams {
+  TernaryLayout layout;
+  uint dtype;
+};
+struct DequantizeActivationsParams {
+  uint cols;
+  uint dtype;
+};
+struct RepackParams {
+  uint rows;
+  uint cols;
+  uint from;  // bitnet::Packing
+  uint to;
+};
 
 // --- matmul ---
+// Groups are cut at k = group_cols, 2 group_cols, ...; an i32 output has one group.
+struct TernaryMatmulParams {
+  TernaryLayout layout;
+  uint tokens;
+  uint groups;  // of one row
+  uint dtype;   // of the output
+};
+// planes[t, i, j] = codes[t, 4 j + i], zero past the end; sums[t, g] = sum of the codes of group g.
+struct SplitCodesParams {
+  uint cols;
+  uint plane_cols;  // bytes of a plane: a packed row of two_bit
+  uint group_cols;
+  uint groups;
+};
+struct MatmulParams {
+  uint rows;  // output features
+  uint cols;
+  uint tokens;
+  uint dtype;  // of the output
+};
 
 // --- elementwise ---
+// `dtype`, `from`, `to` are DType; `operation` is Binary, Unary or Reduction of bitnet/kernels.h.
+
+// Extents outermost first, adjacent axes merged where every operand allows; strides in elements, 0
+// along a broadcast axis. rank >= 1; the output is contiguous.
+struct BinaryParameters {
+  uint operation;
+  uint dtype;
+  uint rank;
+  uint count;
+  uint extents[6];
+  uint a_strides[6];
+  uint b_strides[6];
+};
+struct UnaryParameters {
+  uint operation;
+  uint dtype;
+  uint count;
+};
+struct ScaleParameters {
+  uint dtype;
+  uint count;
+  float factor;
+};
+struct CastParameters {
+  uint from;
+  uint to;
+  uint rank;
+  uint count;
+  uint extents[6];
+  uint strides[6];
+};
+struct GatedActivationParameters {
+  uint operation;
+  uint dtype;
+  uint count;
+};
 
 // --- reduction ---
+struct ReductionParameters {
+  uint operation;
+  uint dtype;
+  uint rows;
+  uint columns;
+};
+struct SoftmaxParameters {
+  uint dtype;
+  uint rows;
+  uint columns;
+};
 
 // --- bitnet_ops ---
+struct RmsNormParameters {
+  uint dtype;
+  uint gain_dtype;
+  uint rows;
+  uint columns;
+  float epsilon;
+};
+struct RopeParameters {
+  uint dtype;
+  uint style;  // RopeStyle
+  uint tokens;
+  uint heads;
+  uint head_size;
+};
+struct GatherRowsParameters {
+  uint table_dtype;
+  uint dtype;
+  uint tokens;
+  uint rows;
+  uint columns;
+};
 
 // --- attention ---
+// Kernels keep a head's query and sum on chip.
+enum AttentionLimit : uint { max_head_size = 1024 };
+// Caches are [slots, kv_heads, capacity, head_size].
+struct KvAppendParameters {
+  uint dtype;
+  uint cache_dtype;
+  uint tokens;
+  uint slots;
+  uint kv_heads;
+  uint capacity;
+  uint head_size;
+};
+struct AttentionParameters {
+  uint dtype;
+  uint cache_dtype;
+  uint tokens;
+  uint heads;
+  uint slots;
+  uint kv_heads;
+  uint capacity;
+  uint head_size;
+  uint heads_per_item;  // divides heads / kv_heads
+  float scale;
+};
 
 #ifndef __METAL_VERSION__
 }  // namespace bitnet::shaders

@@ -17,7 +17,8 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
     return Error(ErrorCode::io, "[MappedFile::open] cannot " + std::string(what) + " " +
                                     path.string() + ": " + std::strerror(reason));
   };
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: a pipe, which is refused below, must not wait for its writer.
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) throw fail("open", errno);
   struct stat status {};
   if (::fstat(file, &status) != 0) {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Recomputes the golden data in numpy and fails where it disagrees.
 
 check_reference.py MODELS

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Writes the golden checkpoints: random weights, in the layout of a Hugging Face folder.
 
 make_models.py OUTPUT [--all-forms]

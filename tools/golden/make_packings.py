@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Writes small tensors in the block formats of GGUF, with the values they stand for.
 
 make_packings.py OUTPUT

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs the oracle on the golden checkpoints and writes what it computes beside each of them.
 
 make_reference.py MODELS

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Trains one small tokenizer of every kind and writes what each makes of the texts.
 
 make_tokenizers.py OUTPUT

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """BitNet's formulas once more, in plain numpy float32 and from the bytes of a checkpoint.
 
 Written as the engine computes, not as transformers does: linear layers sum integers, and their scales

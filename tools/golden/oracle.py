@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The oracle: transformers on the CPU, and a record of what it computes on the way."""
 
 from collections.abc import Iterator

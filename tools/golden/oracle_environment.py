@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Settings that must be made before torch is imported; import this module first.
 
 One thread, the plainest instruction set and MKL's compatible mode make a run repeat bit for bit, on

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The small networks of the golden set.
 
 Sizes are chosen to be awkward: nothing is a multiple of 128, vocabularies are not multiples of 4, every

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kinds of tokenizer that BitNet checkpoints come with, at toy size."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Text for the tokenizers: prose to train them on, and the cases they are compared on."""
 
 import random
