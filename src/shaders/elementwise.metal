@@ -33,7 +33,7 @@ static uint apply(uint operation, uint a, uint b) {
 template <typename T, typename Compute>
 kernel void apply_binary(device const T* a [[buffer(0)]], device const T* b [[buffer(1)]],
                          device T* output [[buffer(2)]],
-                         constant BinaryParameters& p [[buffer(3)]],
+                         constant BinaryParams& p [[buffer(3)]],
                          uint i [[thread_position_in_grid]]) {
   if (i >= p.count) return;
   const T x = a[strided_offset(i, p.rank, p.extents, p.a_strides)];
@@ -57,7 +57,7 @@ static float silu(float x) { return x < -104.0f ? -0.0f : x / (1.0f + precise::e
 // output[i] = operation(x[i]): relu, relu2, silu.
 template <typename T>
 kernel void apply_unary(device const T* x [[buffer(0)]], device T* output [[buffer(1)]],
-                        constant UnaryParameters& p [[buffer(2)]],
+                        constant UnaryParams& p [[buffer(2)]],
                         uint i [[thread_position_in_grid]]) {
   if (i >= p.count) return;
   const float value = float(x[i]);
@@ -70,7 +70,7 @@ kernel void apply_unary(device const T* x [[buffer(0)]], device T* output [[buff
 // output[i] = x[i] * factor.
 template <typename T>
 kernel void scale_values(device const T* x [[buffer(0)]], device T* output [[buffer(1)]],
-                         constant ScaleParameters& p [[buffer(2)]],
+                         constant ScaleParams& p [[buffer(2)]],
                          uint i [[thread_position_in_grid]]) {
   if (i >= p.count) return;
   output[i] = T(float(x[i]) * p.factor);
@@ -130,7 +130,7 @@ struct Cast<uchar> {
 // output[i] = x[i] in another type; x may be a strided view. Via holds every value of From.
 template <typename From, typename Via, typename To>
 kernel void cast_values(device const From* x [[buffer(0)]], device To* output [[buffer(1)]],
-                        constant CastParameters& p [[buffer(2)]],
+                        constant CastParams& p [[buffer(2)]],
                         uint i [[thread_position_in_grid]]) {
   if (i >= p.count) return;
   output[i] = Cast<To>::from(Via(x[strided_offset(i, p.rank, p.extents, p.strides)]));

@@ -45,7 +45,7 @@ static float join_threadgroup(float x, threadgroup float* partial, uint lane, ui
 // output[row] = x[row, 0] operation x[row, 1] operation ...
 template <typename T, typename Operation>
 kernel void reduce_rows(device const T* x [[buffer(0)]], device float* output [[buffer(1)]],
-                        constant ReductionParameters& p [[buffer(2)]],
+                        constant ReductionParams& p [[buffer(2)]],
                         uint row [[threadgroup_position_in_grid]],
                         uint thread_index [[thread_position_in_threadgroup]],
                         uint threads [[threads_per_threadgroup]],

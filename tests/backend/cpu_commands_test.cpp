@@ -38,7 +38,7 @@ struct Program {
     const std::array bindings{Binding{.buffer = counts, .size = 4000, .access = Access::read_write},
                               Binding{.buffer = with_optional ? counts : nullptr}};
     commands.dispatch(
-        {.pipeline = std::make_shared<CpuPipeline>(Kernel{.name = "test", .function = function}),
+        {.pipeline = std::make_shared<NativePipeline>(Kernel{.name = "test", .function = function}),
          .buffers = bindings,
          .parameters = std::as_bytes(std::span(&parameters, 1)),
          .threadgroups = {.x = items},

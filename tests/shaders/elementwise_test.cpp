@@ -63,13 +63,13 @@ TEST_F(ElementwiseShaderTest, BinaryBroadcastsWithStrides) {
       auto a_bytes = bytes_of(a, dtype);
       auto b_bytes = bytes_of(b, dtype);
       auto output = poisoned<std::byte>(count * size_of(dtype));
-      const shaders::BinaryParameters parameters{.operation = static_cast<unsigned>(operation),
-                                                 .dtype = static_cast<unsigned>(dtype),
-                                                 .rank = 3,
-                                                 .count = count,
-                                                 .extents = {3, 5, 7},
-                                                 .a_strides = {9, 0, 1},
-                                                 .b_strides = {0, 2, 0}};
+      const shaders::BinaryParams parameters{.operation = static_cast<unsigned>(operation),
+                                             .dtype = static_cast<unsigned>(dtype),
+                                             .rank = 3,
+                                             .count = count,
+                                             .extents = {3, 5, 7},
+                                             .a_strides = {9, 0, 1},
+                                             .b_strides = {0, 2, 0}};
       run_over("apply_binary_" + std::string(name(dtype)),
                {reads(a_bytes), reads(b_bytes), writes(output)}, parameters);
       std::vector<double> expected;
@@ -94,7 +94,7 @@ TEST_F(ElementwiseShaderTest, ScalesEverySize) {
       auto output = poisoned<std::byte>(bytes.size());
       const float factor = random.uniform(-2.0F, 2.0F);
       run_over("scale_values_" + std::string(name(dtype)), {reads(bytes), writes(output)},
-               shaders::ScaleParameters{static_cast<unsigned>(dtype), count, factor});
+               shaders::ScaleParams{static_cast<unsigned>(dtype), count, factor});
       std::vector<double> expected;
       for (const double value : x) expected.push_back(rounded(value * factor, dtype));
       expect_same(values_of(output, dtype), expected, std::to_string(count));
@@ -116,8 +116,8 @@ TEST_F(ElementwiseShaderTest, UnaryOfOrdinaryAndSpecialValues) {
     for (const Unary operation : {Unary::relu, Unary::relu2, Unary::silu}) {
       auto output = poisoned<std::byte>(bytes.size());
       run_over("apply_unary_" + std::string(name(dtype)), {reads(bytes), writes(output)},
-               shaders::UnaryParameters{static_cast<unsigned>(operation),
-                                        static_cast<unsigned>(dtype), count});
+               shaders::UnaryParams{static_cast<unsigned>(operation), static_cast<unsigned>(dtype),
+                                    count});
       const auto actual = values_of(output, dtype);
       for (std::size_t i = 0; i < x.size(); ++i) {
         const double positive = x[i] < 0 ? 0.0 : x[i];
@@ -183,12 +183,12 @@ TEST_F(ElementwiseShaderTest, CastsGiveTheNearestValue) {
       auto output = poisoned<std::byte>(count * size_of(to));
       run_over("cast_values_" + std::string(name(from)) + "_" + std::string(name(to)),
                {reads(bytes), writes(output)},
-               shaders::CastParameters{.from = static_cast<unsigned>(from),
-                                       .to = static_cast<unsigned>(to),
-                                       .rank = 1,
-                                       .count = count,
-                                       .extents = {count},
-                                       .strides = {1}});
+               shaders::CastParams{.from = static_cast<unsigned>(from),
+                                   .to = static_cast<unsigned>(to),
+                                   .rank = 1,
+                                   .count = count,
+                                   .extents = {count},
+                                   .strides = {1}});
       std::vector<double> expected;
       for (const double value : x) expected.push_back(cast(value, from, to));
       expect_same(values_of(output, to), expected,
@@ -205,7 +205,7 @@ TEST(CpuDevice, FindsMetalKernelsByTheirHostName) {
   EXPECT_EQ(pipeline->max_threads_per_threadgroup(), 1024U);
   EXPECT_EQ(device.pipeline("scale_values_f64"), nullptr);
   std::vector<float> x{1.0F, 2.0F, 3.0F};
-  const shaders::ScaleParameters parameters{0, 3, 2.0F};
+  const shaders::ScaleParams parameters{0, 3, 2.0F};
   const auto commands = device.new_commands();
   const std::vector<backend::Binding> buffers{reads(x), writes(x)};
   commands->dispatch({.pipeline = pipeline,

@@ -27,7 +27,7 @@ class ReductionShaderTest : public testing::ShaderFixture {
     auto bytes = bytes_of(x, dtype);
     auto output = poisoned<float>(rows);
     run(verb + "_rows_" + std::string(name(dtype)), {reads(bytes), writes(output)},
-        shaders::ReductionParameters{0, static_cast<unsigned>(dtype), rows, columns}, {rows},
+        shaders::ReductionParams{0, static_cast<unsigned>(dtype), rows, columns}, {rows},
         {threads});
     return output;
   }

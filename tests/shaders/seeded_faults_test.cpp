@@ -39,7 +39,7 @@ class Faulty : public testing::ShaderFixture {
     std::vector<float> x(std::size_t{100} * rows);
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 100 + 1);
     auto output = poisoned<float>(rows);
-    run("sum_rows_f32", {reads(x), writes(output)}, shaders::ReductionParameters{0, 0, rows, 100},
+    run("sum_rows_f32", {reads(x), writes(output)}, shaders::ReductionParams{0, 0, rows, 100},
         {rows}, {64});
     return output;
   }
@@ -50,7 +50,7 @@ class Faulty : public testing::ShaderFixture {
     backend::Binding all = writes(output);
     backend::Binding part = all;
     part.size = 31 * sizeof(float);
-    run("scale_values_f32", {reads(x), part}, shaders::ScaleParameters{0, 31, 2.0F}, {1}, {32});
+    run("scale_values_f32", {reads(x), part}, shaders::ScaleParams{0, 31, 2.0F}, {1}, {32});
     return output;
   }
 };
