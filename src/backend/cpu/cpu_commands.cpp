@@ -54,7 +54,7 @@ void CpuCommands::dispatch(const Dispatch& dispatch) {
       dispatch.parameters.size(), " parameter bytes");
   utils::require(dispatch.threadgroups.y == 1 && dispatch.threadgroups.z == 1, "dispatch",
                  dispatch.pipeline->name(), " of the CPU device takes a one-dimensional grid");
-  Command& command = commands_.emplace_back();
+  Command command;  // recorded last: one that is refused must not run
   command.pipeline = dispatch.pipeline;
   for (const Binding& binding : dispatch.buffers) {
     command.buffers[command.buffer_count++] = resolve(binding);
@@ -62,25 +62,28 @@ void CpuCommands::dispatch(const Dispatch& dispatch) {
   std::ranges::copy(dispatch.parameters, command.parameters.begin());
   command.items = dispatch.threadgroups.x;
   command.grain = grain_of(dispatch);
+  commands_.push_back(std::move(command));
 }
 
 void CpuCommands::copy(const Binding& from, const Binding& to) {
   require_recording("copy");
   utils::require(from.size == to.size, "copy", "sizes differ: ", from.size, " and ", to.size);
-  Command& command = commands_.emplace_back();
+  Command command;
   command.buffers[0] = resolve(from);
   command.buffers[1] = resolve(to);
   command.buffer_count = 2;
   command.bytes = from.size;
+  commands_.push_back(std::move(command));
 }
 
 void CpuCommands::fill(const Binding& to, std::uint8_t value) {
   require_recording("fill");
-  Command& command = commands_.emplace_back();
+  Command command;
   command.buffers[0] = resolve(to);
   command.buffer_count = 1;
   command.bytes = to.size;
   command.fill_value = value;
+  commands_.push_back(std::move(command));
 }
 
 void CpuCommands::run(const Command& command) {
