@@ -37,7 +37,7 @@ void spin_until(Done&& done) {
 
 ThreadPool::ThreadPool(unsigned threads) {
   for (unsigned index = 1; index < std::max(threads, 1U); ++index) {
-    workers_.emplace_back([this, index] { work(index); });
+    workers_.emplace_back([this] { work(); });
   }
 }
 
@@ -72,10 +72,22 @@ void ThreadPool::run_part(std::uint32_t part) noexcept {
   }
 }
 
-void ThreadPool::work(std::uint32_t index) noexcept {
-  std::uint32_t seen = 0;
+void ThreadPool::run_parts() noexcept {
+  std::uint64_t state = taken_.load(std::memory_order_acquire);
+  while ((state & 0xFFFFFFFFU) < state >> kPartsShift) {
+    if (!taken_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
+      continue;
+    }
+    run_part(static_cast<std::uint32_t>(state & 0xFFFFFFFFU));
+    done_.fetch_add(1, std::memory_order_release);
+    state = taken_.load(std::memory_order_acquire);
+  }
+}
+
+void ThreadPool::work() noexcept {
   for (;;) {
-    const auto due = [&] { return stop_ || epoch_.load() != seen; };
+    const auto due = [&] { return stop_ || has_untaken_part(); };
     spin_until([&] { return due() || hot_.load(std::memory_order_relaxed) == 0; });
     if (!due()) {
       std::unique_lock lock(sleep_);
@@ -85,9 +97,7 @@ void ThreadPool::work(std::uint32_t index) noexcept {
       continue;
     }
     if (stop_) return;
-    seen = epoch_.load(std::memory_order_acquire);
-    if (index < job_.parts) run_part(index);
-    pending_.fetch_sub(1, std::memory_order_release);
+    run_parts();
   }
 }
 
@@ -97,8 +107,7 @@ void ThreadPool::run(std::uint32_t count, std::uint32_t grain, RangeFunction fun
   const std::uint32_t useful = std::max(count / std::max(grain, 1U), 1U);
   const std::uint32_t parts = std::min<std::uint32_t>(useful, size());
   std::unique_lock forking(fork_, std::defer_lock);
-  // A thread that holds fork_ already (a body that forks) must not lock it again: try_lock is
-  // allowed to be asked by any other thread, so the owner is kept out by its part count of one.
+  // The thread that holds fork_ must not ask for it again: a body that forks runs alone.
   static thread_local const ThreadPool* inside = nullptr;
   if (parts <= 1 || inside == this || !forking.try_lock()) {
     function(context, 0, count);
@@ -106,14 +115,14 @@ void ThreadPool::run(std::uint32_t count, std::uint32_t grain, RangeFunction fun
   }
   inside = this;
   job_ = {function, context, count, parts};
-  pending_.store(static_cast<std::uint32_t>(workers_.size()), std::memory_order_relaxed);
-  epoch_.fetch_add(1, std::memory_order_seq_cst);
-  if (sleepers_.load(std::memory_order_seq_cst) > 0) {
-    { const std::lock_guard lock(sleep_); }  // a worker between its check and its wait sees epoch_
+  done_.store(0, std::memory_order_relaxed);
+  taken_.store(std::uint64_t{parts} << kPartsShift);
+  if (sleepers_.load() > 0) {
+    { const std::lock_guard lock(sleep_); }  // a worker between its check and its wait sees taken_
     wake_.notify_all();
   }
-  run_part(0);
-  spin_until([&] { return pending_.load(std::memory_order_acquire) == 0; });
+  run_parts();
+  spin_until([&] { return done_.load(std::memory_order_acquire) == parts; });
   inside = nullptr;
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }

@@ -63,17 +63,26 @@ class ThreadPool {
     std::uint32_t count = 0;
     std::uint32_t parts = 0;
   };
+  // The parts of the current job and how many of them are taken, in one word: whoever advances it
+  // has taken a part of the job that is current at that moment, however late it comes.
+  static constexpr std::uint64_t kPartsShift = 32;
+  [[nodiscard]] bool has_untaken_part() const noexcept {
+    const std::uint64_t state = taken_.load();
+    return (state & 0xFFFFFFFFU) < state >> kPartsShift;
+  }
 
   void run(std::uint32_t count, std::uint32_t grain, RangeFunction function, void* context);
+  // Takes and runs parts of the current job until none is left.
+  void run_parts() noexcept;
   void run_part(std::uint32_t part) noexcept;
-  void work(std::uint32_t index) noexcept;
+  void work() noexcept;
 
   std::vector<std::thread> workers_;
   std::mutex fork_;           // held by the thread whose job the workers run
-  Job job_;                   // written under fork_ before epoch_ is released
+  Job job_;                   // written under fork_ before taken_ is released
   std::exception_ptr error_;  // guarded by sleep_
-  alignas(64) std::atomic<std::uint32_t> epoch_{0};
-  alignas(64) std::atomic<std::uint32_t> pending_{0};
+  alignas(64) std::atomic<std::uint64_t> taken_{0};
+  alignas(64) std::atomic<std::uint32_t> done_{0};  // parts of the current job
   alignas(64) std::atomic<int> hot_{0};
   std::atomic<bool> stop_{false};
   std::atomic<int> sleepers_{0};

@@ -54,6 +54,7 @@ class SourceRules(unittest.TestCase):
     def test_macros_only_where_metal_is_translated(self):
         self.check("src/utils/checks.h", "#define CHECK(x) x\n", "macros belong")
         self.check("tests/support/random.h", "  # define SEED 1\n", "macros belong")
+        self.check("src/shaders/matmul.metal", "#define LIST(x) x\n", "macros belong")
 
     def test_files_stay_readable(self):
         self.check("src/utils/a.cpp", "\n" * source_rules.TOO_LONG, "more than")

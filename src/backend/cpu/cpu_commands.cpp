@@ -75,7 +75,7 @@ void CpuCommands::dispatch(const Dispatch& dispatch) {
       dispatch.parameters.size(), " parameter bytes");
   auto pipeline = std::static_pointer_cast<const CpuPipeline>(dispatch.pipeline);
   pipeline->check(dispatch);
-  Command& command = commands_.emplace_back();
+  Command command;  // recorded last: one that is refused must not run
   command.pipeline = std::move(pipeline);
   for (const Binding& binding : dispatch.buffers) {
     command.buffers[command.buffer_count++] = resolve(binding);
@@ -88,23 +88,26 @@ void CpuCommands::dispatch(const Dispatch& dispatch) {
   command.threadgroup_bytes.assign(dispatch.threadgroup_bytes.begin(),
                                    dispatch.threadgroup_bytes.end());
   command.work = dispatch.work;
+  commands_.push_back(std::move(command));
 }
 
 void CpuCommands::copy(const Binding& from, const Binding& to) {
   require_recording("copy");
   utils::require(from.size == to.size, "copy", "sizes differ: ", from.size, " and ", to.size);
-  Command& command = commands_.emplace_back();
+  Command command;
   command.buffers[0] = resolve(from);
   command.buffers[1] = resolve(to);
   command.buffer_count = 2;
+  commands_.push_back(std::move(command));
 }
 
 void CpuCommands::fill(const Binding& to, std::uint8_t value) {
   require_recording("fill");
-  Command& command = commands_.emplace_back();
+  Command command;
   command.buffers[0] = resolve(to);
   command.buffer_count = 1;
   command.fill_value = value;
+  commands_.push_back(std::move(command));
 }
 
 void CpuCommands::run(const Command& command) {

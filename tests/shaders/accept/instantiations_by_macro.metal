@@ -13,3 +13,4 @@ template <typename T, int N>
 INSTANTIATE(f32, float)
 INSTANTIATE(f16, half)
 INSTANTIATE(i32, int)
+#undef INSTANTIATE

@@ -96,24 +96,24 @@ struct bfloat {
 
 // half with half or an integer is half, as in Metal; half with float is float, by conversion. The
 // operators are templates so that nothing is converted to half on their behalf.
-#define MSL_SMALL_FLOAT_OPERATOR(F, op)                                                        \
-  template <class A, class B,                                                                  \
-            class = msl::enable_if_t<(msl::is_same<A, F>::value &&                             \
+#define MSL_SMALL_FLOAT_OPERATOR(F, op)                                                            \
+  template <class A, class B,                                                                      \
+            class = msl::enable_if_t<(msl::is_same<A, F>::value &&                                 \
                                       (msl::is_same<B, F>::value || msl::is_integer<B>::value)) || \
-                                     (msl::is_same<B, F>::value && msl::is_integer<A>::value)>> \
-  MSL_INLINE constexpr F operator op(A a, B b) {                                               \
-    return F(static_cast<float>(a) op static_cast<float>(b));                                  \
+                                     (msl::is_same<B, F>::value && msl::is_integer<A>::value)>>    \
+  MSL_INLINE constexpr F operator op(A a, B b) {                                                   \
+    return F(static_cast<float>(a) op static_cast<float>(b));                                      \
   }
-#define MSL_SMALL_FLOAT_OPERATORS(F)                        \
-  MSL_SMALL_FLOAT_OPERATOR(F, +)                            \
-  MSL_SMALL_FLOAT_OPERATOR(F, -)                            \
-  MSL_SMALL_FLOAT_OPERATOR(F, *)                            \
-  MSL_SMALL_FLOAT_OPERATOR(F, /)                            \
-  MSL_INLINE constexpr F operator-(F a) {                   \
-    F negated = a;                                          \
-    negated.bits = static_cast<ushort>(a.bits ^ 0x8000U);   \
-    return negated;                                         \
-  }                                                         \
+#define MSL_SMALL_FLOAT_OPERATORS(F)                      \
+  MSL_SMALL_FLOAT_OPERATOR(F, +)                          \
+  MSL_SMALL_FLOAT_OPERATOR(F, -)                          \
+  MSL_SMALL_FLOAT_OPERATOR(F, *)                          \
+  MSL_SMALL_FLOAT_OPERATOR(F, /)                          \
+  MSL_INLINE constexpr F operator-(F a) {                 \
+    F negated = a;                                        \
+    negated.bits = static_cast<ushort>(a.bits ^ 0x8000U); \
+    return negated;                                       \
+  }                                                       \
   MSL_INLINE constexpr F operator+(F a) { return a; }
 MSL_SMALL_FLOAT_OPERATORS(half)
 MSL_SMALL_FLOAT_OPERATORS(bfloat)

@@ -4,22 +4,22 @@
 
 namespace metal {
 
-#define MSL_INTEGER_FUNCTIONS(T)                                                      \
-  MSL_INLINE constexpr T popcount(T x) {                                              \
-    T count = 0;                                                                      \
-    for (uint i = 0; i < 8 * sizeof(T); ++i) count = T(count + (x >> i & 1));         \
-    return count;                                                                     \
-  }                                                                                   \
-  /* Of zero: the number of bits. */                                                  \
-  MSL_INLINE constexpr T clz(T x) {                                                   \
-    uint count = 0;                                                                   \
+#define MSL_INTEGER_FUNCTIONS(T)                                                          \
+  MSL_INLINE constexpr T popcount(T x) {                                                  \
+    T count = 0;                                                                          \
+    for (uint i = 0; i < 8 * sizeof(T); ++i) count = T(count + (x >> i & 1));             \
+    return count;                                                                         \
+  }                                                                                       \
+  /* Of zero: the number of bits. */                                                      \
+  MSL_INLINE constexpr T clz(T x) {                                                       \
+    uint count = 0;                                                                       \
     while (count < 8 * sizeof(T) && (x >> (8 * sizeof(T) - 1 - count) & 1) == 0) ++count; \
-    return T(count);                                                                  \
-  }                                                                                   \
-  MSL_INLINE constexpr T ctz(T x) {                                                   \
-    uint count = 0;                                                                   \
-    while (count < 8 * sizeof(T) && (x >> count & 1) == 0) ++count;                   \
-    return T(count);                                                                  \
+    return T(count);                                                                      \
+  }                                                                                       \
+  MSL_INLINE constexpr T ctz(T x) {                                                       \
+    uint count = 0;                                                                       \
+    while (count < 8 * sizeof(T) && (x >> count & 1) == 0) ++count;                       \
+    return T(count);                                                                      \
   }
 MSL_INTEGER_FUNCTIONS(char)
 MSL_INTEGER_FUNCTIONS(uchar)

@@ -25,34 +25,34 @@ MSL_INLINE float step(float edge, float x) { return x < edge ? 0.0F : 1.0F; }
 
 }  // namespace msl
 
-#define MSL_UNARY_AS(n, expression)                              \
-  MSL_INLINE float n(float x) { return expression(x); }          \
-  MSL_INLINE half n(half x) { return half(expression((float)x)); } \
+#define MSL_UNARY_AS(n, expression)                                      \
+  MSL_INLINE float n(float x) { return expression(x); }                  \
+  MSL_INLINE half n(half x) { return half(expression((float)x)); }       \
   MSL_INLINE bfloat n(bfloat x) { return bfloat(expression((float)x)); } \
-  template <class T, int N>                                      \
-  MSL_INLINE vec<T, N> n(vec<T, N> a) {                          \
-    vec<T, N> result;                                            \
-    for (int i = 0; i < N; ++i) result.v[i] = n(a.v[i]);         \
-    return result;                                               \
+  template <class T, int N>                                              \
+  MSL_INLINE vec<T, N> n(vec<T, N> a) {                                  \
+    vec<T, N> result;                                                    \
+    for (int i = 0; i < N; ++i) result.v[i] = n(a.v[i]);                 \
+    return result;                                                       \
   }
-#define MSL_BINARY_AS(n, expression)                                                      \
-  MSL_INLINE float n(float x, float y) { return expression(x, y); }                       \
-  MSL_INLINE half n(half x, half y) { return half(expression((float)x, (float)y)); }      \
+#define MSL_BINARY_AS(n, expression)                                                         \
+  MSL_INLINE float n(float x, float y) { return expression(x, y); }                          \
+  MSL_INLINE half n(half x, half y) { return half(expression((float)x, (float)y)); }         \
   MSL_INLINE bfloat n(bfloat x, bfloat y) { return bfloat(expression((float)x, (float)y)); } \
-  template <class T, int N>                                                               \
-  MSL_INLINE vec<T, N> n(vec<T, N> a, vec<T, N> b) {                                      \
-    vec<T, N> result;                                                                     \
-    for (int i = 0; i < N; ++i) result.v[i] = n(a.v[i], b.v[i]);                          \
-    return result;                                                                        \
+  template <class T, int N>                                                                  \
+  MSL_INLINE vec<T, N> n(vec<T, N> a, vec<T, N> b) {                                         \
+    vec<T, N> result;                                                                        \
+    for (int i = 0; i < N; ++i) result.v[i] = n(a.v[i], b.v[i]);                             \
+    return result;                                                                           \
   }
 #define MSL_UNARY_LIBM(n) MSL_UNARY_AS(n, MSL_LIBM(n))
 #define MSL_BINARY_LIBM(n) MSL_BINARY_AS(n, MSL_LIBM(n))
 #define MSL_UNARY_METAL(n) MSL_UNARY_AS(n, msl::n)
 #define MSL_BINARY_METAL(n) MSL_BINARY_AS(n, msl::n)
-#define MSL_ALL_MATH                            \
-  MSL_UNARY_FUNCTIONS(MSL_UNARY_LIBM)           \
-  MSL_BINARY_FUNCTIONS(MSL_BINARY_LIBM)         \
-  MSL_METAL_UNARY_FUNCTIONS(MSL_UNARY_METAL)    \
+#define MSL_ALL_MATH                         \
+  MSL_UNARY_FUNCTIONS(MSL_UNARY_LIBM)        \
+  MSL_BINARY_FUNCTIONS(MSL_BINARY_LIBM)      \
+  MSL_METAL_UNARY_FUNCTIONS(MSL_UNARY_METAL) \
   MSL_METAL_BINARY_FUNCTIONS(MSL_BINARY_METAL)
 MSL_ALL_MATH
 namespace precise {
@@ -90,13 +90,13 @@ MSL_INLINE bool isinf(float x) { return MSL_LIBM(fabs)(x) == __builtin_huge_valf
 MSL_INLINE bool isfinite(float x) { return MSL_LIBM(fabs)(x) < __builtin_huge_valf(); }
 MSL_INLINE bool signbit(float x) { return msl::bit_cast<uint>(x) >> 31 != 0; }
 
-#define MSL_MIN_MAX_INTEGER(T)                                            \
-  MSL_INLINE constexpr T min(T a, T b) { return b < a ? b : a; }          \
-  MSL_INLINE constexpr T max(T a, T b) { return a < b ? b : a; }          \
+#define MSL_MIN_MAX_INTEGER(T)                                   \
+  MSL_INLINE constexpr T min(T a, T b) { return b < a ? b : a; } \
+  MSL_INLINE constexpr T max(T a, T b) { return a < b ? b : a; } \
   MSL_INLINE constexpr T clamp(T x, T low, T high) { return min(max(x, low), high); }
-#define MSL_MIN_MAX_FLOAT(T)                                              \
-  MSL_INLINE T min(T a, T b) { return fmin(a, b); }                       \
-  MSL_INLINE T max(T a, T b) { return fmax(a, b); }                       \
+#define MSL_MIN_MAX_FLOAT(T)                                                  \
+  MSL_INLINE T min(T a, T b) { return fmin(a, b); }                           \
+  MSL_INLINE T max(T a, T b) { return fmax(a, b); }                           \
   MSL_INLINE T clamp(T x, T low, T high) { return fmin(fmax(x, low), high); } \
   MSL_INLINE T abs(T x) { return fabs(x); }
 MSL_INTEGER_TYPES(MSL_MIN_MAX_INTEGER)
@@ -104,16 +104,16 @@ MSL_FLOAT_TYPES(MSL_MIN_MAX_FLOAT)
 #undef MSL_MIN_MAX_FLOAT
 #undef MSL_MIN_MAX_INTEGER
 
-#define MSL_VECTOR_AND_SCALAR(n)                                     \
-  template <class T, int N>                                          \
-  MSL_INLINE vec<T, N> n(vec<T, N> a, vec<T, N> b) {                 \
-    vec<T, N> result;                                                \
-    for (int i = 0; i < N; ++i) result.v[i] = n(a.v[i], b.v[i]);     \
-    return result;                                                   \
-  }                                                                  \
-  template <class T, int N>                                          \
+#define MSL_VECTOR_AND_SCALAR(n)                                         \
+  template <class T, int N>                                              \
+  MSL_INLINE vec<T, N> n(vec<T, N> a, vec<T, N> b) {                     \
+    vec<T, N> result;                                                    \
+    for (int i = 0; i < N; ++i) result.v[i] = n(a.v[i], b.v[i]);         \
+    return result;                                                       \
+  }                                                                      \
+  template <class T, int N>                                              \
   MSL_INLINE vec<T, N> n(vec<T, N> a, typename vec<T, N>::component b) { \
-    return n(a, vec<T, N>(b));                                       \
+    return n(a, vec<T, N>(b));                                           \
   }
 MSL_VECTOR_AND_SCALAR(min)
 MSL_VECTOR_AND_SCALAR(max)

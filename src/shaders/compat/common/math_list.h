@@ -3,9 +3,11 @@
 #pragma once
 
 // One and two float arguments, as in the C library.
-#define MSL_UNARY_FUNCTIONS(X)                                                                     \
-  X(acos) X(acosh) X(asin) X(asinh) X(atan) X(atanh) X(ceil) X(cos) X(cosh) X(exp) X(exp2) X(fabs) \
-  X(floor) X(log) X(log10) X(log2) X(rint) X(round) X(sin) X(sinh) X(sqrt) X(tan) X(tanh) X(trunc)
+#define MSL_UNARY_FUNCTIONS(X)                                                                \
+  X(acos)                                                                                     \
+  X(acosh) X(asin) X(asinh) X(atan) X(atanh) X(ceil) X(cos) X(cosh) X(exp) X(exp2) X(fabs)    \
+      X(floor) X(log) X(log10) X(log2) X(rint) X(round) X(sin) X(sinh) X(sqrt) X(tan) X(tanh) \
+          X(trunc)
 #define MSL_BINARY_FUNCTIONS(X) X(atan2) X(copysign) X(fdim) X(fmax) X(fmin) X(fmod) X(pow)
 // Metal's own.
 #define MSL_METAL_UNARY_FUNCTIONS(X) \

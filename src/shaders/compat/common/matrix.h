@@ -23,7 +23,7 @@ struct matrix {
   MSL_INLINE const MSL_GENERIC column& operator[](int i) const { return columns[i]; }
 };
 
-#define MSL_MATRICES(T)          \
+#define MSL_MATRICES(T)           \
   typedef matrix<T, 2, 2> T##2x2; \
   typedef matrix<T, 2, 4> T##2x4; \
   typedef matrix<T, 3, 3> T##3x3; \

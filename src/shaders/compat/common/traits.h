@@ -39,9 +39,9 @@ template <class T>
 struct is_integer {
   enum : bool { value = false };
 };
-#define MSL_IS_INTEGER(T)       \
-  template <>                   \
-  struct is_integer<T> {        \
+#define MSL_IS_INTEGER(T)         \
+  template <>                     \
+  struct is_integer<T> {          \
     enum : bool { value = true }; \
   };
 MSL_IS_INTEGER(bool)

@@ -137,15 +137,15 @@ struct vec : msl::vector_storage<T, N> {
   vec<T, static_cast<int>(sizeof...(I))> swizzle() const __constant;
 #endif
 
-#define MSL_BINARY(op)                                                           \
-  MSL_INLINE friend vec operator op(vec a, vec b) {                              \
-    vec result;                                                                  \
-    for (int i = 0; i < N; ++i) result.v[i] = static_cast<T>(a.v[i] op b.v[i]);  \
-    return result;                                                               \
-  }                                                                              \
-  MSL_INLINE MSL_GENERIC vec& operator op##=(vec b) {                            \
-    for (int i = 0; i < N; ++i) v[i] = static_cast<T>(v[i] op b.v[i]);           \
-    return *this;                                                                \
+#define MSL_BINARY(op)                                                          \
+  MSL_INLINE friend vec operator op(vec a, vec b) {                             \
+    vec result;                                                                 \
+    for (int i = 0; i < N; ++i) result.v[i] = static_cast<T>(a.v[i] op b.v[i]); \
+    return result;                                                              \
+  }                                                                             \
+  MSL_INLINE MSL_GENERIC vec& operator op##=(vec b) {                           \
+    for (int i = 0; i < N; ++i) v[i] = static_cast<T>(v[i] op b.v[i]);          \
+    return *this;                                                               \
   }
   MSL_BINARY(+)
   MSL_BINARY(-)
@@ -158,11 +158,11 @@ struct vec : msl::vector_storage<T, N> {
   MSL_BINARY(<<)
   MSL_BINARY(>>)
 #undef MSL_BINARY
-#define MSL_COMPARISON(op)                                              \
-  MSL_INLINE friend vec<bool, N> operator op(vec a, vec b) {            \
-    vec<bool, N> result;                                                \
-    for (int i = 0; i < N; ++i) result.v[i] = a.v[i] op b.v[i];         \
-    return result;                                                      \
+#define MSL_COMPARISON(op)                                      \
+  MSL_INLINE friend vec<bool, N> operator op(vec a, vec b) {    \
+    vec<bool, N> result;                                        \
+    for (int i = 0; i < N; ++i) result.v[i] = a.v[i] op b.v[i]; \
+    return result;                                              \
   }
   MSL_COMPARISON(<)
   MSL_COMPARISON(>)
@@ -218,10 +218,10 @@ struct packed_vec {
   }
 };
 
-#define MSL_VECTORS(T)                \
-  typedef vec<T, 2> T##2;             \
-  typedef vec<T, 3> T##3;             \
-  typedef vec<T, 4> T##4;             \
+#define MSL_VECTORS(T)                    \
+  typedef vec<T, 2> T##2;                 \
+  typedef vec<T, 3> T##3;                 \
+  typedef vec<T, 4> T##4;                 \
   typedef packed_vec<T, 2> packed_##T##2; \
   typedef packed_vec<T, 3> packed_##T##3; \
   typedef packed_vec<T, 4> packed_##T##4;

@@ -18,14 +18,14 @@ inline constexpr std::uint32_t kFunctionConstants = 32;  // indices below this, 
 
 // One threadgroup in flight.
 struct Threadgroup {
-  Size3 position;            // in the grid of threadgroups
-  Size3 threads;             // of this threadgroup; smaller at the edge of a ragged grid
-  Size3 threads_dispatched;  // of a whole threadgroup
-  Size3 threadgroups;        // of the grid
-  Size3 grid;                // in threads
-  void* const* buffers;              // [kBufferSlots]
-  void* const* threadgroup_memory;   // [[threadgroup(n)]] arguments
-  const std::uint32_t* constants;    // bits of the function constants, by index
+  Size3 position;                   // in the grid of threadgroups
+  Size3 threads;                    // of this threadgroup; smaller at the edge of a ragged grid
+  Size3 threads_dispatched;         // of a whole threadgroup
+  Size3 threadgroups;               // of the grid
+  Size3 grid;                       // in threads
+  void* const* buffers;             // [kBufferSlots]
+  void* const* threadgroup_memory;  // [[threadgroup(n)]] arguments
+  const std::uint32_t* constants;   // bits of the function constants, by index
   const bool* constants_defined;
 };
 
@@ -44,9 +44,9 @@ struct Argument {
   std::uint32_t index;  // of the buffer or threadgroup slot
   ArgumentKind kind;
   bool is_read_only;
-  std::uint32_t size;       // bytes of one element
+  std::uint32_t size;  // bytes of one element
   std::uint32_t alignment;
-  std::int32_t condition;   // index of the function constant it depends on; -1: always there
+  std::int32_t condition;  // index of the function constant it depends on; -1: always there
 };
 
 enum class ConstantType : std::uint8_t { boolean, int32, uint32, float32 };

@@ -34,18 +34,18 @@ MSL_INLINE bool atomic_compare_exchange_weak_explicit(volatile atomic<T>* object
   return __atomic_compare_exchange(&object->value, expected, &desired, true, __ATOMIC_RELAXED,
                                    __ATOMIC_RELAXED);
 }
-#define MSL_FETCH(name, expression)                                                       \
-  template <class T>                                                                      \
+#define MSL_FETCH(name, expression)                                                            \
+  template <class T>                                                                           \
   MSL_INLINE T atomic_fetch_##name##_explicit(volatile atomic<T>* object, T x, memory_order) { \
-    T old;                                                                                \
-    __atomic_load(&object->value, &old, __ATOMIC_RELAXED);                                \
-    for (;;) {                                                                            \
-      T desired = static_cast<T>(expression);                                             \
-      if (__atomic_compare_exchange(&object->value, &old, &desired, true, __ATOMIC_RELAXED, \
-                                    __ATOMIC_RELAXED)) {                                  \
-        return old;                                                                       \
-      }                                                                                   \
-    }                                                                                     \
+    T old;                                                                                     \
+    __atomic_load(&object->value, &old, __ATOMIC_RELAXED);                                     \
+    for (;;) {                                                                                 \
+      T desired = static_cast<T>(expression);                                                  \
+      if (__atomic_compare_exchange(&object->value, &old, &desired, true, __ATOMIC_RELAXED,    \
+                                    __ATOMIC_RELAXED)) {                                       \
+        return old;                                                                            \
+      }                                                                                        \
+    }                                                                                          \
   }
 MSL_FETCH(add, old + x)
 MSL_FETCH(sub, old - x)

@@ -13,7 +13,9 @@ template <class T>
 struct FunctionConstant {
   uint index;
   const char* name;
-  MSL_INLINE bool defined() const { return bitnet_shader_thread()->group->constants_defined[index]; }
+  MSL_INLINE bool defined() const {
+    return bitnet_shader_thread()->group->constants_defined[index];
+  }
   MSL_INLINE operator T() const {
     if (!defined()) bitnet_shader_undefined_constant(name);
     const uint bits = bitnet_shader_thread()->group->constants[index];
@@ -111,9 +113,7 @@ MSL_INLINE abi::Size3 threads_per_threadgroup(const abi::Thread& t) { return t.g
 MSL_INLINE abi::Size3 dispatch_threads_per_threadgroup(const abi::Thread& t) {
   return t.group->threads_dispatched;
 }
-MSL_INLINE abi::Size3 threadgroups_per_grid(const abi::Thread& t) {
-  return t.group->threadgroups;
-}
+MSL_INLINE abi::Size3 threadgroups_per_grid(const abi::Thread& t) { return t.group->threadgroups; }
 MSL_INLINE abi::Size3 thread_index_in_threadgroup(const abi::Thread& t) { return {t.index, 0, 0}; }
 MSL_INLINE abi::Size3 thread_index_in_simdgroup(const abi::Thread& t) { return {t.lane, 0, 0}; }
 MSL_INLINE abi::Size3 simdgroup_index_in_threadgroup(const abi::Thread& t) {
@@ -158,10 +158,11 @@ MSL_INLINE bool is_function_constant_defined(msl::FunctionConstant<T> constant) 
 #define MSL_ADDRESS_SPACE_OVERLOAD(...)
 #define MSL_FUNCTION_CONSTANT(T, name, index) \
   static constexpr msl::FunctionConstant<T> name { index, #name }
-#define MSL_DERIVED_CONSTANT(T, name, expression)         \
-  static constexpr struct name##_msl_type {               \
-    MSL_INLINE operator T() const { return expression; }  \
-  } name {}
+#define MSL_DERIVED_CONSTANT(T, name, expression)        \
+  static constexpr struct name##_msl_type {              \
+    MSL_INLINE operator T() const { return expression; } \
+  } name {                                               \
+  }
 #define MSL_THREADGROUP_VARIABLE(number, T, name) \
   T& name = *static_cast<T*>(bitnet_shader_threadgroup_variable(number, sizeof(T)))
 
@@ -175,74 +176,68 @@ MSL_INLINE bool is_function_constant_defined(msl::FunctionConstant<T> constant) 
 #define MSL_ENTRIES_BEGIN(stem) \
   namespace metal {             \
   namespace shader_##stem {     \
-  namespace msl_entries {       \
-  namespace source = shader_##stem;
+    namespace msl_entries {     \
+    namespace source = shader_##stem;
 #define MSL_ENTRIES_END \
   }                     \
   }                     \
   }
 #define MSL_BUFFER(slot, name) \
   msl::Resource { msl::abi::ArgumentKind::buffer, slot, name, -1 }
-#define MSL_BUFFER_IF(slot, name, constant)                                 \
-  msl::Resource {                                                            \
-    msl::abi::ArgumentKind::buffer, slot, name, int(source::constant.index) \
-  }
+#define MSL_BUFFER_IF(slot, name, constant) \
+  msl::Resource { msl::abi::ArgumentKind::buffer, slot, name, int(source::constant.index) }
 #define MSL_CONSTANT_BYTES(slot, name) \
   msl::Resource { msl::abi::ArgumentKind::constant_bytes, slot, name, -1 }
-#define MSL_CONSTANT_BYTES_IF(slot, name, constant)                                 \
-  msl::Resource {                                                                    \
-    msl::abi::ArgumentKind::constant_bytes, slot, name, int(source::constant.index) \
-  }
+#define MSL_CONSTANT_BYTES_IF(slot, name, constant) \
+  msl::Resource { msl::abi::ArgumentKind::constant_bytes, slot, name, int(source::constant.index) }
 #define MSL_THREADGROUP_MEMORY(slot, name) \
   msl::Resource { msl::abi::ArgumentKind::threadgroup, slot, name, -1 }
-#define MSL_THREADGROUP_MEMORY_IF(slot, name, constant)                          \
-  msl::Resource {                                                                 \
-    msl::abi::ArgumentKind::threadgroup, slot, name, int(source::constant.index) \
-  }
+#define MSL_THREADGROUP_MEMORY_IF(slot, name, constant) \
+  msl::Resource { msl::abi::ArgumentKind::threadgroup, slot, name, int(source::constant.index) }
 #define MSL_INPUT(name) \
   msl::Input<&msl::inputs::name> {}
-#define MSL_CONSTANT_INFO(T, name, index)                          \
-  static constexpr msl::abi::FunctionConstant msl_info_##name = {      \
-      #name, index, msl::constant_type<T>()};
-#define MSL_ENTRY(number, host_name, function, max_threads, ...)            \
+#define MSL_CONSTANT_INFO(T, name, index)                                      \
+  static constexpr msl::abi::FunctionConstant msl_info_##name = {#name, index, \
+                                                                 msl::constant_type<T>()};
+#define MSL_ENTRY(number, host_name, function, max_threads, ...)                          \
   static void msl_run_##number() { msl::call(source::MSL_UNWRAP function, __VA_ARGS__); } \
-  static msl::Arguments msl_arguments_##number() {                              \
-    return msl::Arguments(source::MSL_UNWRAP function, __VA_ARGS__);        \
+  static msl::Arguments msl_arguments_##number() {                                        \
+    return msl::Arguments(source::MSL_UNWRAP function, __VA_ARGS__);                      \
   }
 #define MSL_TABLE_BEGIN(stem) static constexpr msl::abi::FunctionConstant msl_constants[] = {
 #define MSL_TABLE_CONSTANT(name) msl_info_##name,
-#define MSL_TABLE_KERNELS(stem)      \
+#define MSL_TABLE_KERNELS(stem)                  \
   {nullptr, 0, msl::abi::ConstantType::boolean}, \
-  }                                  \
-  ;                                  \
-  struct MslEntry {                     \
-    const char* name;                \
-    void (*run)();                   \
-    msl::Arguments (*arguments)();   \
-    uint max_threads;                \
-  };                                 \
+  }                                              \
+  ;                                              \
+  struct MslEntry {                              \
+    const char* name;                            \
+    void (*run)();                               \
+    msl::Arguments (*arguments)();               \
+    uint max_threads;                            \
+  };                                             \
   static constexpr MslEntry msl_table[] = {
 #define MSL_TABLE_KERNEL(number, host_name, max_threads) \
   {#host_name, &msl_run_##number, &msl_arguments_##number, max_threads},
-#define MSL_TABLE_END(stem)                                                                   \
-  {nullptr, nullptr, nullptr, 0}                                                              \
-  }                                                                                           \
-  ;                                                                                           \
-  extern "C" const msl::abi::Library* bitnet_shader_library_##stem() {                        \
-    constexpr uint count = sizeof(msl_table) / sizeof(MslEntry) - 1;                               \
-    static const struct Table {                                                               \
-      msl::Arguments arguments[count + 1];                                                    \
-      msl::abi::Kernel kernels[count + 1];                                                    \
-      msl::abi::Library library;                                                              \
-      Table() {                                                                               \
-        for (uint i = 0; i < count; ++i) {                                                    \
-          arguments[i] = msl_table[i].arguments();                                              \
-          kernels[i] = {msl_table[i].name, msl_table[i].run, arguments[i].items,                  \
-                        arguments[i].count, msl_table[i].max_threads};                          \
-        }                                                                                     \
-        library = {#stem, kernels, count, msl_constants,                                          \
-                   static_cast<uint>(sizeof(msl_constants) / sizeof(msl_constants[0]) - 1)};          \
-      }                                                                                       \
-    } table;                                                                                  \
-    return &table.library;                                                                    \
+#define MSL_TABLE_END(stem)                                                                  \
+  { nullptr, nullptr, nullptr, 0 }                                                           \
+  }                                                                                          \
+  ;                                                                                          \
+  extern "C" const msl::abi::Library* bitnet_shader_library_##stem() {                       \
+    constexpr uint count = sizeof(msl_table) / sizeof(MslEntry) - 1;                         \
+    static const struct Table {                                                              \
+      msl::Arguments arguments[count + 1];                                                   \
+      msl::abi::Kernel kernels[count + 1];                                                   \
+      msl::abi::Library library;                                                             \
+      Table() {                                                                              \
+        for (uint i = 0; i < count; ++i) {                                                   \
+          arguments[i] = msl_table[i].arguments();                                           \
+          kernels[i] = {msl_table[i].name, msl_table[i].run, arguments[i].items,             \
+                        arguments[i].count, msl_table[i].max_threads};                       \
+        }                                                                                    \
+        library = {#stem, kernels, count, msl_constants,                                     \
+                   static_cast<uint>(sizeof(msl_constants) / sizeof(msl_constants[0]) - 1)}; \
+      }                                                                                      \
+    } table;                                                                                 \
+    return &table.library;                                                                   \
   }

@@ -26,15 +26,15 @@ MSL_INLINE Lane<T>& lane_of(void** arguments, uint i) {
   return *static_cast<Lane<T>*>(arguments[i]);
 }
 
-#define MSL_REDUCTION(name, expression)                                              \
-  template <class T>                                                                 \
-  MSL_NO_SANITIZE_THREAD void name##_lanes(void** arguments, uint lanes) {           \
-    T s = lane_of<T>(arguments, 0).value;                                            \
-    for (uint i = 1; i < lanes; ++i) {                                               \
-      const T x = lane_of<T>(arguments, i).value;                                    \
-      s = static_cast<T>(expression);                                                \
-    }                                                                                \
-    for (uint i = 0; i < lanes; ++i) lane_of<T>(arguments, i).result = s;            \
+#define MSL_REDUCTION(name, expression)                                    \
+  template <class T>                                                       \
+  MSL_NO_SANITIZE_THREAD void name##_lanes(void** arguments, uint lanes) { \
+    T s = lane_of<T>(arguments, 0).value;                                  \
+    for (uint i = 1; i < lanes; ++i) {                                     \
+      const T x = lane_of<T>(arguments, i).value;                          \
+      s = static_cast<T>(expression);                                      \
+    }                                                                      \
+    for (uint i = 0; i < lanes; ++i) lane_of<T>(arguments, i).result = s;  \
   }
 MSL_REDUCTION(simd_sum, s + x)
 MSL_REDUCTION(simd_product, s* x)
@@ -55,14 +55,14 @@ MSL_NO_SANITIZE_THREAD void simd_prefix_lanes(void** arguments, uint lanes) {
 }
 
 // `source` is the lane that lane i reads; out of range it gets `otherwise`.
-#define MSL_SHUFFLE(name, source, otherwise)                                         \
-  template <class T>                                                                 \
-  MSL_NO_SANITIZE_THREAD void name##_lanes(void** arguments, uint lanes) {           \
-    for (uint i = 0; i < lanes; ++i) {                                               \
-      Lane<T>& own = lane_of<T>(arguments, i);                                       \
-      const uint from = source;                                                      \
-      own.result = from < lanes ? lane_of<T>(arguments, from).value : (otherwise);   \
-    }                                                                                \
+#define MSL_SHUFFLE(name, source, otherwise)                                       \
+  template <class T>                                                               \
+  MSL_NO_SANITIZE_THREAD void name##_lanes(void** arguments, uint lanes) {         \
+    for (uint i = 0; i < lanes; ++i) {                                             \
+      Lane<T>& own = lane_of<T>(arguments, i);                                     \
+      const uint from = source;                                                    \
+      own.result = from < lanes ? lane_of<T>(arguments, from).value : (otherwise); \
+    }                                                                              \
   }
 MSL_SHUFFLE(simd_shuffle, own.distance, T{})
 MSL_SHUFFLE(simd_shuffle_xor, i ^ own.distance, T{})
@@ -84,10 +84,10 @@ MSL_INLINE T exchange(bitnet::shaders::cpu::SimdOperation operation, const char*
 
 }  // namespace msl
 
-#define MSL_REDUCTION(name)                                    \
-  template <class T>                                           \
-  MSL_INLINE T name(T x) {                                     \
-    return msl::exchange<T>(&msl::name##_lanes<T>, #name, x);  \
+#define MSL_REDUCTION(name)                                   \
+  template <class T>                                          \
+  MSL_INLINE T name(T x) {                                    \
+    return msl::exchange<T>(&msl::name##_lanes<T>, #name, x); \
   }
 MSL_REDUCTION(simd_sum)
 MSL_REDUCTION(simd_product)
@@ -97,10 +97,10 @@ MSL_REDUCTION(simd_or)
 MSL_REDUCTION(simd_and)
 MSL_REDUCTION(simd_xor)
 #undef MSL_REDUCTION
-#define MSL_SHUFFLE(name)                                                \
-  template <class T>                                                     \
-  MSL_INLINE T name(T x, ushort distance) {                              \
-    return msl::exchange<T>(&msl::name##_lanes<T>, #name, x, distance);  \
+#define MSL_SHUFFLE(name)                                               \
+  template <class T>                                                    \
+  MSL_INLINE T name(T x, ushort distance) {                             \
+    return msl::exchange<T>(&msl::name##_lanes<T>, #name, x, distance); \
   }
 MSL_SHUFFLE(simd_shuffle)
 MSL_SHUFFLE(simd_shuffle_xor)
@@ -109,10 +109,10 @@ MSL_SHUFFLE(simd_shuffle_down)
 MSL_SHUFFLE(simd_shuffle_rotate_up)
 MSL_SHUFFLE(simd_shuffle_rotate_down)
 #undef MSL_SHUFFLE
-#define MSL_SHUFFLE_AND_FILL(name)                                             \
-  template <class T>                                                           \
-  MSL_INLINE T name(T x, T fill, ushort distance) {                            \
-    return msl::exchange<T>(&msl::name##_lanes<T>, #name, x, distance, fill);  \
+#define MSL_SHUFFLE_AND_FILL(name)                                            \
+  template <class T>                                                          \
+  MSL_INLINE T name(T x, T fill, ushort distance) {                           \
+    return msl::exchange<T>(&msl::name##_lanes<T>, #name, x, distance, fill); \
   }
 MSL_SHUFFLE_AND_FILL(simd_shuffle_and_fill_up)
 MSL_SHUFFLE_AND_FILL(simd_shuffle_and_fill_down)

@@ -24,8 +24,8 @@ static_assert(static_cast<char>(-1) < 0, "compile with -fsigned-char");
 #define MSL_DOT4_U8_I8(u, s, sum) msl::dot4_u8_i8(u, s, sum)
 #define MSL_HALF_FROM_FLOAT(x) msl::half_bits(x)
 #define MSL_HALF_TO_FLOAT(x) msl::half_value(x)
-#define MSL_VECTOR_COPY(V)             \
-  V(const V&) = default;               \
+#define MSL_VECTOR_COPY(V) \
+  V(const V&) = default;   \
   V& operator=(const V&) = default;
 
 namespace metal {

@@ -110,11 +110,12 @@ struct Call<void (*)(P...)> {
 };
 
 // One type per constant, so that is_function_constant_defined() knows which it is asked about.
-#define MSL_CONSTANT_OBJECT(T, name, value, is_defined)   \
-  static constexpr struct name##_msl_type {               \
-    MSL_INLINE constexpr operator T() const { return value; } \
+#define MSL_CONSTANT_OBJECT(T, name, value, is_defined)              \
+  static constexpr struct name##_msl_type {                          \
+    MSL_INLINE constexpr operator T() const { return value; }        \
     MSL_INLINE constexpr bool defined() const { return is_defined; } \
-  } name {}
+  } name {                                                           \
+  }
 
 }  // namespace msl
 
@@ -128,11 +129,11 @@ MSL_INLINE bool is_function_constant_defined(C constant) {
 #define MSL_UNWRAP(...) __VA_ARGS__
 #define MSL_ADDRESS_SPACE_OVERLOAD(...)
 #ifdef MSL_RUNTIME_CONSTANTS
-#define MSL_FUNCTION_CONSTANT(T, name, index)  \
-  extern "C" {                                 \
-  __constant__ T msl_value_##name;             \
-  __constant__ bool msl_defined_##name;        \
-  }                                            \
+#define MSL_FUNCTION_CONSTANT(T, name, index) \
+  extern "C" {                                \
+  __constant__ T msl_value_##name;            \
+  __constant__ bool msl_defined_##name;       \
+  }                                           \
   MSL_CONSTANT_OBJECT(T, name, msl_value_##name, msl_defined_##name)
 #else
 #define MSL_FUNCTION_CONSTANT(T, name, index) \
@@ -151,8 +152,8 @@ MSL_INLINE bool is_function_constant_defined(C constant) {
 #define MSL_ENTRIES_BEGIN(stem) \
   namespace metal {             \
   namespace shader_##stem {     \
-  namespace msl_entries {       \
-  namespace source = shader_##stem;
+    namespace msl_entries {     \
+    namespace source = shader_##stem;
 #define MSL_ENTRIES_END \
   }                     \
   }                     \
@@ -169,13 +170,13 @@ MSL_INLINE bool is_function_constant_defined(C constant) {
 #define MSL_INPUT(name) \
   msl::Input { msl::inputs::name(msl_arguments, msl_position) }
 #define MSL_CONSTANT_INFO(T, name, index)
-#define MSL_ENTRY(number, host_name, function, max_threads, ...)                        \
-  extern "C" __global__ __launch_bounds__(max_threads) void host_name(                  \
-      const __grid_constant__ msl::Arguments msl_arguments) {                           \
-    const msl::Position msl_position = msl::position_of(msl_arguments);                 \
-    if (msl_position.outside) return;                                                   \
+#define MSL_ENTRY(number, host_name, function, max_threads, ...)                           \
+  extern "C" __global__ __launch_bounds__(max_threads) void host_name(                     \
+      const __grid_constant__ msl::Arguments msl_arguments) {                              \
+    const msl::Position msl_position = msl::position_of(msl_arguments);                    \
+    if (msl_position.outside) return;                                                      \
     msl::Call<decltype(&source::MSL_UNWRAP function)>::with<&source::MSL_UNWRAP function>( \
-        __VA_ARGS__);                                                                   \
+        __VA_ARGS__);                                                                      \
   }
 #define MSL_TABLE_BEGIN(stem)
 #define MSL_TABLE_CONSTANT(name)

@@ -11,15 +11,15 @@ MSL_INLINE void simdgroup_barrier(mem_flags) { __syncwarp(~0U); }
 namespace msl {
 
 // A shuffle of any trivially copyable type, in words.
-#define MSL_WORD_SHUFFLE(name, intrinsic)                                                \
-  template <class T>                                                                     \
-  MSL_INLINE T name(T value, uint argument) {                                            \
-    constexpr int kWords = (sizeof(T) + 3) / 4;                                          \
-    uint words[kWords] = {};                                                             \
-    __builtin_memcpy(words, &value, sizeof(T));                                          \
-    for (int i = 0; i < kWords; ++i) words[i] = intrinsic(~0U, words[i], argument);      \
-    __builtin_memcpy(&value, words, sizeof(T));                                          \
-    return value;                                                                        \
+#define MSL_WORD_SHUFFLE(name, intrinsic)                                           \
+  template <class T>                                                                \
+  MSL_INLINE T name(T value, uint argument) {                                       \
+    constexpr int kWords = (sizeof(T) + 3) / 4;                                     \
+    uint words[kWords] = {};                                                        \
+    __builtin_memcpy(words, &value, sizeof(T));                                     \
+    for (int i = 0; i < kWords; ++i) words[i] = intrinsic(~0U, words[i], argument); \
+    __builtin_memcpy(&value, words, sizeof(T));                                     \
+    return value;                                                                   \
   }
 MSL_WORD_SHUFFLE(shuffle, __shfl_sync)
 MSL_WORD_SHUFFLE(shuffle_xor, __shfl_xor_sync)
@@ -76,24 +76,24 @@ MSL_INLINE T simd_broadcast_first(T x) {
 }
 
 // A butterfly where all lanes exist, lane by lane where they do not.
-#define MSL_REDUCTION(name, expression)                                  \
-  template <class T>                                                     \
-  MSL_INLINE T name(T s) {                                               \
-    const uint lanes = msl::lane_count();                                \
-    if (lanes == 32) {                                                   \
-      for (uint distance = 16; distance != 0; distance >>= 1) {          \
-        const T x = msl::shuffle_xor(s, distance);                       \
-        s = static_cast<T>(expression);                                  \
-      }                                                                  \
-      return s;                                                          \
-    }                                                                    \
-    const T own = s;                                                     \
-    s = msl::shuffle(own, 0);                                            \
-    for (uint i = 1; i < lanes; ++i) {                                   \
-      const T x = msl::shuffle(own, i);                                  \
-      s = static_cast<T>(expression);                                    \
-    }                                                                    \
-    return s;                                                            \
+#define MSL_REDUCTION(name, expression)                         \
+  template <class T>                                            \
+  MSL_INLINE T name(T s) {                                      \
+    const uint lanes = msl::lane_count();                       \
+    if (lanes == 32) {                                          \
+      for (uint distance = 16; distance != 0; distance >>= 1) { \
+        const T x = msl::shuffle_xor(s, distance);              \
+        s = static_cast<T>(expression);                         \
+      }                                                         \
+      return s;                                                 \
+    }                                                           \
+    const T own = s;                                            \
+    s = msl::shuffle(own, 0);                                   \
+    for (uint i = 1; i < lanes; ++i) {                          \
+      const T x = msl::shuffle(own, i);                         \
+      s = static_cast<T>(expression);                           \
+    }                                                           \
+    return s;                                                   \
   }
 MSL_REDUCTION(simd_sum, s + x)
 MSL_REDUCTION(simd_product, s* x)

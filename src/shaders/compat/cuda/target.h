@@ -19,20 +19,16 @@
 #define MSL_CTZ(x) static_cast<uint>(__ffs(static_cast<int>(x)) - 1)
 #define MSL_DOT4_U8_I8(u, s, sum) msl::dot4_u8_i8(u, s, sum)
 // The portable code in constants, one instruction elsewhere.
-#define MSL_HALF_FROM_FLOAT(x)                                  \
-  (__builtin_is_constant_evaluated() ? msl::half_bits(x) \
-                                     : __half_as_ushort(__float2half_rn(x)))
-#define MSL_HALF_TO_FLOAT(x)                                     \
-  (__builtin_is_constant_evaluated() ? msl::half_value(x) \
-                                     : __half2float(__ushort_as_half(x)))
+#define MSL_HALF_FROM_FLOAT(x) \
+  (__builtin_is_constant_evaluated() ? msl::half_bits(x) : __half_as_ushort(__float2half_rn(x)))
+#define MSL_HALF_TO_FLOAT(x) \
+  (__builtin_is_constant_evaluated() ? msl::half_value(x) : __half2float(__ushort_as_half(x)))
 // A defaulted copy of char4 or half4 becomes one load per element once its elements are used apart.
-#define MSL_VECTOR_COPY(V)                          \
-  MSL_INLINE V(const V& other) {                    \
-    msl::copy_words<sizeof(V)>(this, &other);       \
-  }                                                 \
-  MSL_INLINE V& operator=(const V& other) {         \
-    msl::copy_words<sizeof(V)>(this, &other);       \
-    return *this;                                   \
+#define MSL_VECTOR_COPY(V)                                                   \
+  MSL_INLINE V(const V& other) { msl::copy_words<sizeof(V)>(this, &other); } \
+  MSL_INLINE V& operator=(const V& other) {                                  \
+    msl::copy_words<sizeof(V)>(this, &other);                                \
+    return *this;                                                            \
   }
 
 namespace metal {

@@ -7,22 +7,22 @@
 namespace metal {
 
 // --- math
-#define MSL_UNARY(n)         \
-  float n(float);            \
-  half n(half);              \
-  bfloat n(bfloat);          \
-  template <class T, int N>  \
+#define MSL_UNARY(n)        \
+  float n(float);           \
+  half n(half);             \
+  bfloat n(bfloat);         \
+  template <class T, int N> \
   vec<T, N> n(vec<T, N>);
-#define MSL_BINARY(n)        \
-  float n(float, float);     \
-  half n(half, half);        \
-  bfloat n(bfloat, bfloat);  \
-  template <class T, int N>  \
+#define MSL_BINARY(n)       \
+  float n(float, float);    \
+  half n(half, half);       \
+  bfloat n(bfloat, bfloat); \
+  template <class T, int N> \
   vec<T, N> n(vec<T, N>, vec<T, N>);
-#define MSL_ALL_MATH                      \
-  MSL_UNARY_FUNCTIONS(MSL_UNARY)          \
-  MSL_METAL_UNARY_FUNCTIONS(MSL_UNARY)    \
-  MSL_BINARY_FUNCTIONS(MSL_BINARY)        \
+#define MSL_ALL_MATH                   \
+  MSL_UNARY_FUNCTIONS(MSL_UNARY)       \
+  MSL_METAL_UNARY_FUNCTIONS(MSL_UNARY) \
+  MSL_BINARY_FUNCTIONS(MSL_BINARY)     \
   MSL_METAL_BINARY_FUNCTIONS(MSL_BINARY)
 MSL_ALL_MATH
 namespace precise {
@@ -48,11 +48,11 @@ bool isinf(float);
 bool isfinite(float);
 bool signbit(float);
 
-#define MSL_EVERY_SCALAR(T)  \
-  T min(T, T);               \
-  T max(T, T);               \
-  T clamp(T, T, T);          \
-  T abs(T);                  \
+#define MSL_EVERY_SCALAR(T) \
+  T min(T, T);              \
+  T max(T, T);              \
+  T clamp(T, T, T);         \
+  T abs(T);                 \
   T select(T, T, bool);
 MSL_INTEGER_TYPES(MSL_EVERY_SCALAR)
 MSL_FLOAT_TYPES(MSL_EVERY_SCALAR)
@@ -183,19 +183,18 @@ typedef simdgroup_matrix<bfloat, 8, 8> simdgroup_bfloat8x8;
 typedef simdgroup_matrix<float, 8, 8> simdgroup_float8x8;
 template <class T, int R, int C = R>
 simdgroup_matrix<T, R, C> make_filled_simdgroup_matrix(T);
-#define MSL_MATRIX_MEMORY(S)                                                                     \
-  template <class T>                                                                             \
-  void simdgroup_load(__private simdgroup_matrix<T, 8, 8>&, const S T*, ulong = 8, ulong2 = {},  \
-                      bool = false);                                                             \
-  template <class T>                                                                             \
+#define MSL_MATRIX_MEMORY(S)                                                                    \
+  template <class T>                                                                            \
+  void simdgroup_load(__private simdgroup_matrix<T, 8, 8>&, const S T*, ulong = 8, ulong2 = {}, \
+                      bool = false);                                                            \
+  template <class T>                                                                            \
   void simdgroup_store(simdgroup_matrix<T, 8, 8>, S T*, ulong = 8, ulong2 = {}, bool = false);
 MSL_MATRIX_MEMORY(__global)
 MSL_MATRIX_MEMORY(__local)
 #undef MSL_MATRIX_MEMORY
 template <class D, class A, class B, class C>
-void simdgroup_multiply_accumulate(__private simdgroup_matrix<D, 8, 8>&,
-                                   simdgroup_matrix<A, 8, 8>, simdgroup_matrix<B, 8, 8>,
-                                   simdgroup_matrix<C, 8, 8>);
+void simdgroup_multiply_accumulate(__private simdgroup_matrix<D, 8, 8>&, simdgroup_matrix<A, 8, 8>,
+                                   simdgroup_matrix<B, 8, 8>, simdgroup_matrix<C, 8, 8>);
 template <class D, class A, class B>
 void simdgroup_multiply(__private simdgroup_matrix<D, 8, 8>&, simdgroup_matrix<A, 8, 8>,
                         simdgroup_matrix<B, 8, 8>);
@@ -208,22 +207,22 @@ struct atomic {
 typedef atomic<int> atomic_int;
 typedef atomic<uint> atomic_uint;
 typedef atomic<float> atomic_float;
-#define MSL_ATOMICS(S)                                                                     \
-  template <class T>                                                                       \
-  T atomic_load_explicit(const volatile S atomic<T>*, memory_order);                       \
-  template <class T>                                                                       \
-  void atomic_store_explicit(volatile S atomic<T>*, T, memory_order);                      \
-  template <class T>                                                                       \
-  T atomic_exchange_explicit(volatile S atomic<T>*, T, memory_order);                      \
-  template <class T>                                                                       \
-  bool atomic_compare_exchange_weak_explicit(volatile S atomic<T>*, __private T*, T,       \
-                                             memory_order, memory_order);                  \
-  MSL_FETCH(S, add)                                                                        \
-  MSL_FETCH(S, sub)                                                                        \
-  MSL_FETCH(S, and)                                                                        \
-  MSL_FETCH(S, or)                                                                         \
-  MSL_FETCH(S, xor)                                                                        \
-  MSL_FETCH(S, min)                                                                        \
+#define MSL_ATOMICS(S)                                                                             \
+  template <class T>                                                                               \
+  T atomic_load_explicit(const volatile S atomic<T>*, memory_order);                               \
+  template <class T>                                                                               \
+  void atomic_store_explicit(volatile S atomic<T>*, T, memory_order);                              \
+  template <class T>                                                                               \
+  T atomic_exchange_explicit(volatile S atomic<T>*, T, memory_order);                              \
+  template <class T>                                                                               \
+  bool atomic_compare_exchange_weak_explicit(volatile S atomic<T>*, __private T*, T, memory_order, \
+                                             memory_order);                                        \
+  MSL_FETCH(S, add)                                                                                \
+  MSL_FETCH(S, sub)                                                                                \
+  MSL_FETCH(S, and)                                                                                \
+  MSL_FETCH(S, or)                                                                                 \
+  MSL_FETCH(S, xor)                                                                                \
+  MSL_FETCH(S, min)                                                                                \
   MSL_FETCH(S, max)
 #define MSL_FETCH(S, name) \
   template <class T>       \

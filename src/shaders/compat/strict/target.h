@@ -15,9 +15,9 @@
 #define MSL_THREAD __private
 #define MSL_PROGRAM_CONSTANT const __constant
 #define MSL_DEVICE_FUNCTION
-#define MSL_VECTOR_COPY(V)                                  \
-  V(const __generic V&) = default;                          \
-  V(const __constant V& other);                             \
+#define MSL_VECTOR_COPY(V)                                    \
+  V(const __generic V&) = default;                            \
+  V(const __constant V& other);                               \
   __generic V& operator=(const __generic V& other) __generic; \
   __generic V& operator=(const __constant V& other) __generic;
 
