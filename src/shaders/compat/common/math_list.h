@@ -2,6 +2,8 @@
 // Names shared by the definitions (math.h) and the strict check's declarations.
 #pragma once
 
+// clang-format off: it never settles on a layout of these lists.
+
 // One and two float arguments, as in the C library.
 #define MSL_UNARY_FUNCTIONS(X)                                                                \
   X(acos)                                                                                     \
@@ -15,3 +17,4 @@
 #define MSL_METAL_BINARY_FUNCTIONS(X) X(divide) X(powr) X(step)
 #define MSL_INTEGER_TYPES(X) X(char) X(uchar) X(short) X(ushort) X(int) X(uint) X(long) X(ulong)
 #define MSL_FLOAT_TYPES(X) X(half) X(bfloat) X(float)
+// clang-format on
