@@ -2,7 +2,8 @@
 // Names shared by the definitions (math.h) and the strict check's declarations.
 #pragma once
 
-// clang-format off: it never settles on a layout of these lists.
+// clang-format never settles on a layout of these lists.
+// clang-format off
 
 // One and two float arguments, as in the C library.
 #define MSL_UNARY_FUNCTIONS(X)                                                                \
