@@ -41,7 +41,7 @@ ZeroShares count_zeros(const StoredTensor& tensor, I2sVariant variant, bool all_
   return shares;
 }
 
-// Squared correlation of the ranks' nearest cheap relative: the values after removing their mean.
+// Pearson's.
 double squared_correlation(std::span<const double> a, std::span<const double> b) {
   const auto n = static_cast<double>(a.size());
   double mean_a = 0.0;

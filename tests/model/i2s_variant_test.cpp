@@ -5,9 +5,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "model/checkpoint.h"
+#include "model/convert.h"
 #include "model/float_rows.h"
 #include "model/gguf_blocks.h"
 #include "support/model_files.h"
+#include "support/process.h"
 
 namespace bitnet::model {
 namespace {
@@ -111,6 +114,32 @@ TEST(I2sVariantOf, ANumberOfWeightsX86CannotHold) {
   EXPECT_EQ(guess.variant, I2sVariant::arm);
   EXPECT_TRUE(guess.certain);
   EXPECT_THAT(guess.reason, HasSubstr("192 weights"));
+}
+
+// A trained network, without the mark that our own files carry, in both layouts.
+TEST(I2sVariantOf, TheShippedModel) {
+  const auto model = std::filesystem::path(BITNET_SOURCE_DIR) / "models/bookworm-18m";
+  if (!std::filesystem::exists(model)) GTEST_SKIP() << model << " is missing";
+  const bitnet::testing::TemporaryFolder folder;
+  const auto path = folder.path() / "x.gguf";
+  ConvertOptions options;
+  options.target = parse_convert_target("i2_s");
+  convert(model, path, options);
+  Bytes bytes = testing::read_bytes(path);
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  bytes[text.find(kI2sVariantKey)] = std::byte{'-'};
+  for (const char* variant : {"x86", "arm"}) {
+    testing::write_bytes(path, bytes);
+    const Checkpoint checkpoint = Checkpoint::open(path);
+    EXPECT_THAT(checkpoint.notes(),
+                ::testing::ElementsAre(HasSubstr(std::string(variant) + ", told from")));
+    for (StoredTensor& tensor : parse_gguf(bytes, "FILE").tensors) {
+      if (tensor.encoding != Encoding::i2_s) continue;
+      std::vector<std::uint8_t> codes(static_cast<std::size_t>(tensor.shape.elements()));
+      decode_i2s(tensor.data, I2sVariant::x86, 0, codes);
+      encode_i2s(codes, I2sVariant::arm, tensor.data.first(codes.size() / 4));
+    }
+  }
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "model/random_model.h"
 
+#include <cmath>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <map>
 
 #include "model/inspect.h"
 #include "support/model_files.h"
@@ -63,6 +65,27 @@ TEST(RandomModel, IsReproducibleAndPlausible) {
     const double weights = 4.0 * static_cast<double>(tensor.bytes);
     EXPECT_NEAR(*tensor.zeros, 1.0 / 3.0, 7.0 * std::sqrt(2.0 / 9.0 / weights)) << tensor.name;
     EXPECT_GT(*tensor.scale, 0.0F);
+  }
+}
+
+// All 81 bytes of four trits are equally likely: seven standard deviations of a fixed seed's
+// counts.
+TEST(RandomModel, DrawsEveryCombinationOfFourTrits) {
+  const TemporaryFolder folder;
+  write_random_model(parse_shape("hidden=512,ffn=2048,layers=1,heads=4,vocab=4"), 11,
+                     folder.path() / "m");
+  testing::Bytes bytes = testing::read_bytes(folder.path() / "m/model.safetensors");
+  const SafetensorsFile file = parse_safetensors(bytes, "FILE");
+  const auto gate =
+      std::ranges::find(file.tensors, "model.layers.0.mlp.gate_proj.weight", &StoredTensor::name);
+  ASSERT_NE(gate, file.tensors.end());
+  std::map<std::byte, double> counts;
+  for (const std::byte byte : gate->data) ++counts[byte];
+  EXPECT_EQ(counts.size(), 81U);
+  const double expected = static_cast<double>(gate->data.size()) / 81.0;
+  for (const auto& [byte, count] : counts) {
+    EXPECT_NEAR(count, expected, 7.0 * std::sqrt(expected)) << static_cast<int>(byte);
+    EXPECT_EQ(byte & (byte >> 1) & std::byte{0x55}, std::byte{0});
   }
 }
 
