@@ -19,12 +19,12 @@ using testing::poisoned;
 using testing::reads;
 using testing::writes;
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(BITNET_ADDRESS_SANITIZER)
 constexpr bool kAddressSanitizer = true;
 #else
 constexpr bool kAddressSanitizer = false;
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if defined(BITNET_THREAD_SANITIZER)
 constexpr bool kThreadSanitizer = true;
 #else
 constexpr bool kThreadSanitizer = false;

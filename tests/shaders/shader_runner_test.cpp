@@ -79,7 +79,7 @@ TEST_F(ShaderRunnerTest, CutsTheEdgesOfARaggedGrid) {
 }
 
 TEST_F(ShaderRunnerTest, AMissingBarrierShowsInEveryThreadgroup) {
-#if defined(__SANITIZE_THREAD__)
+#if defined(BITNET_THREAD_SANITIZER)
   GTEST_SKIP() << "seeded_faults_test.cpp sees the race itself";
 #endif
   // One threadgroup runs its threads forwards, the next backwards: neither order is right.
@@ -251,7 +251,7 @@ TEST_F(ShaderRunnerTest, AtomicsCountAcrossThreadgroups) {
   EXPECT_EQ(bins, expected);
 }
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(BITNET_ADDRESS_SANITIZER)
 TEST_F(ShaderRunnerTest, AddressSanitizerSeesOneElementTooFar) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   std::vector<std::uint32_t> out(64);
