@@ -19,9 +19,11 @@ bool begins_with_word(std::string_view text) {
 }
 
 std::string_view last_character(std::string_view text) {
-  std::size_t begin = text.size();
-  while (begin > 0 && (static_cast<std::uint8_t>(text[--begin]) & 0xC0) == 0x80) {
-  }
+  const auto continues = [&](std::size_t at) {
+    return (static_cast<std::uint8_t>(text[at]) & 0xC0) == 0x80;
+  };
+  std::size_t begin = text.empty() ? 0 : text.size() - 1;
+  while (begin > 0 && continues(begin)) --begin;
   return text.substr(begin);
 }
 

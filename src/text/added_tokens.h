@@ -16,7 +16,7 @@ namespace bitnet::text {
 // The fields of an entry of "added_tokens" in tokenizer.json.
 struct AddedToken {
   std::int32_t id = 0;
-  std::string content{};
+  std::string content;
   bool special = false;
   bool single_word = false;  // not within a word
   bool lstrip = false;       // takes the white space on its left with it

@@ -39,8 +39,8 @@ class PreTokenizer {
  private:
   struct Split {
     Regex regex;
-    SplitBehavior behavior;
-    bool invert;
+    SplitBehavior behavior = SplitBehavior::isolated;
+    bool invert = false;
   };
   struct PrefixSpace {};
   struct ByteSpelling {};

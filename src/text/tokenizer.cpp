@@ -105,8 +105,10 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view bytes,
                                             const EncodeOptions& options) const {
   std::vector<std::int32_t> ids;
   if (options.add_bos) {
-    utils::require(impl_->bos.has_value(), "Tokenizer::encode",
-                   "add_bos: the tokenizer names no beginning-of-text token");
+    if (!impl_->bos) {
+      utils::fail(ErrorCode::invalid_argument, "Tokenizer::encode",
+                  "add_bos: the tokenizer names no beginning-of-text token");
+    }
     ids.push_back(*impl_->bos);
   }
   text::BytePairEncoder::Workspace workspace;
