@@ -37,8 +37,9 @@ void run(const Arguments& arguments) {
   const Model model = arguments.model.load();
   Session session = arguments.model.open_session(model);
   const std::vector<std::int32_t> tokens =
-      tokenizer.encode(prompt, {.add_bos = tokenizer.bos().has_value(), .parse_special = true});
-  utils::require(!tokens.empty(), "generate", "the prompt is empty and the model has no BOS token");
+      tokenizer.encode(prompt, {.add_bos = tokenizer.adds_bos(), .parse_special = true});
+  utils::require(!tokens.empty(), "generate",
+                 "the prompt is empty and the tokenizer puts no BOS token before it");
   if (arguments.echo) write_stdout(prompt);
   StreamDecoder decoder(tokenizer);
   GenerateOptions options;

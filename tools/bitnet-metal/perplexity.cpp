@@ -31,12 +31,12 @@ double negative_log_likelihood(std::span<const float> logits, std::int32_t targe
   return std::log(sum) + most - logits[static_cast<std::size_t>(target)];
 }
 
-// The text in windows of the whole context that do not overlap; each begins with BOS (without one,
-// its first token is context only and is not scored).
+// The text in windows of the whole context that do not overlap; each begins with BOS (where the
+// tokenizer adds none, its first token is context only and is not scored).
 Score score(Session& session, const Tokenizer& tokenizer, std::span<const std::int32_t> tokens,
             Progress& progress) {
   Score total;
-  const bool bos = tokenizer.bos().has_value();
+  const bool bos = tokenizer.adds_bos();
   const auto window = static_cast<std::size_t>(session.context()) - (bos ? 1 : 0);
   for (std::size_t begin = 0; begin < tokens.size(); begin += window) {
     std::vector<std::int32_t> inputs;
