@@ -102,10 +102,10 @@ void check_dispatch(const ShaderSignature& kernel, const FunctionConstants& cons
   const std::uint32_t most = kernel.max_threads_per_threadgroup;
   const std::uint64_t count =
       std::uint64_t{threads.x} * threads.y * threads.z;  // at most 2^96 only if absurd
-  utils::require(threads.x <= most && threads.y <= most && threads.z <= most && count >= 1 &&
-                     count <= most,
-                 kernel.name, "a threadgroup of ", threads.x, " x ", threads.y, " x ", threads.z,
-                 " threads; 1 to ", most, " are allowed");
+  utils::require(
+      threads.x <= most && threads.y <= most && threads.z <= most && count >= 1 && count <= most,
+      kernel.name, "a threadgroup of ", threads.x, " x ", threads.y, " x ", threads.z,
+      " threads; 1 to ", most, " are allowed");
   const auto covers = [](std::uint32_t grid, std::uint32_t groups, std::uint32_t size) {
     return grid == 0 ||
            (grid <= std::uint64_t{groups} * size && grid > (std::uint64_t{groups} - 1) * size);

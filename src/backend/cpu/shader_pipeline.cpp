@@ -69,8 +69,8 @@ void ShaderPipeline::run(const Launch& launch) const {
 void ShaderPipeline::run_groups(const Launch& launch, std::span<void* const> buffers) const {
   const Size3 groups = size3(launch.threadgroups);
   const Size3 size = size3(launch.threads_per_threadgroup);
-  const Size3 grid = size3(
-      grid_of(launch.grid_threads, launch.threadgroups, launch.threads_per_threadgroup));
+  const Size3 grid =
+      size3(grid_of(launch.grid_threads, launch.threadgroups, launch.threads_per_threadgroup));
   std::mutex mutex;
   std::optional<std::string> fault;
   std::atomic<bool> failed{false};

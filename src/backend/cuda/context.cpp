@@ -112,8 +112,7 @@ Context::Registration Context::register_host(std::byte* host, std::size_t bytes)
     }
     check(driver_, result, "locking the pages of host memory", ErrorCode::unsupported);
     CUdeviceptr mapped = 0;
-    check(driver_,
-          driver_.mem_host_get_device_pointer(&mapped, reinterpret_cast<void*>(begin), 0),
+    check(driver_, driver_.mem_host_get_device_pointer(&mapped, reinterpret_cast<void*>(begin), 0),
           "mapping host memory", ErrorCode::unsupported);
     pages = registered_.emplace(begin, Pages{.end = end, .address = mapped, .users = 0}).first;
   }

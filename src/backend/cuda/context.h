@@ -41,8 +41,8 @@ class Context {
   };
 
   // --- with the context current
-  // All work runs on one stream, so that command buffers see what those committed before them wrote,
-  // as on Metal's command queue. Held while a command buffer is put on it.
+  // All work runs on one stream, so that command buffers see what those committed before them
+  // wrote, as on Metal's command queue. Held while a command buffer is put on it.
   [[nodiscard]] CUstream stream() const noexcept { return stream_; }
   [[nodiscard]] std::mutex& queue() noexcept { return queue_; }
 

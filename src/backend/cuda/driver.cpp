@@ -8,14 +8,12 @@
 namespace bitnet::backend::cuda {
 namespace {
 
-constexpr std::string_view kDevice = "CUDA device";
-
 template <typename Function>
 void find(void* library, const char* file, const char* symbol, Function& function) {
   function = reinterpret_cast<Function>(::dlsym(library, symbol));
   if (function == nullptr) {
-    utils::fail(ErrorCode::unsupported, kDevice, "the NVIDIA driver is too old: ", file,
-                " has no function ", symbol);
+    throw Error(ErrorCode::unsupported,
+                std::string("the NVIDIA driver is too old: ") + file + " has no " + symbol);
   }
 }
 
@@ -24,7 +22,7 @@ void find(void* library, const char* file, const char* symbol, Function& functio
 Driver load_driver(const char* file) {
   void* const library = ::dlopen(file, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    utils::fail(ErrorCode::unsupported, kDevice, "no NVIDIA driver (", file, " not found)");
+    throw Error(ErrorCode::unsupported, std::string("no NVIDIA driver (") + file + " not found)");
   }
   Driver d{};
   find(library, file, "cuInit", d.init);
@@ -78,7 +76,7 @@ std::string describe(const Driver& driver, CUresult result) {
 
 void check(const Driver& driver, CUresult result, std::string_view what, ErrorCode code) {
   if (result == CUDA_SUCCESS) return;
-  utils::fail(code, kDevice, what, " failed: ", describe(driver, result));
+  utils::fail(code, "CUDA device", what, " failed: ", describe(driver, result));
 }
 
 }  // namespace bitnet::backend::cuda

@@ -53,8 +53,8 @@ struct Driver {
 
 inline constexpr const char* kDriverFile = "libcuda.so.1";
 
-// Throws unsupported, saying why, when there is no such library or it lacks a function. The library
-// stays loaded: NVIDIA's cannot be unloaded safely.
+// Throws unsupported, saying why and nothing else, when there is no such library or it lacks a
+// function. The library stays loaded: NVIDIA's cannot be unloaded safely.
 [[nodiscard]] Driver load_driver(const char* file = kDriverFile);
 
 // "CUDA_ERROR_INVALID_VALUE (invalid argument)"

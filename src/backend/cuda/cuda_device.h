@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// NVIDIA GPUs as devices, with the Metal kernels in their CUDA form.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cuda/driver.h"
+
+namespace bitnet::backend::cuda {
+
+// A GPU that can run this build's kernels, or why it cannot.
+struct Found {
+  std::shared_ptr<backend::Device> device;
+  std::string reason;  // where device is null
+};
+
+// Every GPU there is; one entry with the reason when there is none. Makes no context.
+[[nodiscard]] std::vector<Found> find_devices(const char* driver_file = kDriverFile);
+
+}  // namespace bitnet::backend::cuda
