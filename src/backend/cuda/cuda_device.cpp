@@ -9,6 +9,7 @@
 #include "backend/cuda/cuda_commands.h"
 #include "backend/cuda/cuda_memory.h"
 #include "backend/cuda/cuda_pipeline.h"
+#include "backend/cuda/driver.h"
 #include "backend/cuda/library.h"
 
 namespace bitnet::backend::cuda {

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "backend/cuda/driver.h"
 
 namespace bitnet::backend::cuda {
 
@@ -16,6 +15,8 @@ struct Found {
   std::shared_ptr<backend::Device> device;
   std::string reason;  // where device is null
 };
+
+inline constexpr const char* kDriverFile = "libcuda.so.1";
 
 // Every GPU there is; one entry with the reason when there is none. Makes no context.
 [[nodiscard]] std::vector<Found> find_devices(const char* driver_file = kDriverFile);

@@ -51,11 +51,9 @@ struct Driver {
   decltype(&::cuEventDestroy_v2) event_destroy;
 };
 
-inline constexpr const char* kDriverFile = "libcuda.so.1";
-
 // Throws unsupported, saying why and nothing else, when there is no such library or it lacks a
 // function. The library stays loaded: NVIDIA's cannot be unloaded safely.
-[[nodiscard]] Driver load_driver(const char* file = kDriverFile);
+[[nodiscard]] Driver load_driver(const char* file);
 
 // "CUDA_ERROR_INVALID_VALUE (invalid argument)"
 [[nodiscard]] std::string describe(const Driver& driver, CUresult result);
