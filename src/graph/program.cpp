@@ -76,7 +76,7 @@ void encode_copy(ComputeEncoder& encoder, const Tensor& from, const Tensor& to) 
 
 // A constant where the device reads it fastest: as it is, or copied out of the host's memory.
 Tensor place(ComputeEncoder& encoder, const Tensor& value) {
-  if (value.device().capabilities().unified_memory || !value.is_contiguous()) return value;
+  if (value.device().capabilities().unified_memory) return value;
   Tensor placed = new_device_tensor(value.device(), type_of(value), value.shape());
   encode_copy(encoder, value, placed);
   return placed;
