@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Shaders with one thing wrong (see CMakeLists.txt): the suite or a sanitizer must notice.
-#include <gtest/gtest.h>
 #include <cstdlib>
+#include <gtest/gtest.h>
 #include <numeric>
 
 #include "shaders/shader_fixture.h"
