@@ -63,9 +63,23 @@ Tensor new_tensor(const Device& device, const Type& type, const Shape& shape) {
                                type.group_size);
 }
 
+// Memory that only executions touch: the device's own where it has any.
+Tensor new_device_tensor(const Device& device, const Type& type, const Shape& shape) {
+  return view_of(device, device.allocate(bytes_of(type, shape), bitnet::Storage::device_only), 0,
+                 type, shape);
+}
+
 void encode_copy(ComputeEncoder& encoder, const Tensor& from, const Tensor& to) {
   if (from.byte_size() > 0) encoder.commands().copy(kernels::reads(from), kernels::writes(to));
   if (from.dtype() == DType::ternary) encode_copy(encoder, from.scales(), to.scales());
+}
+
+// A constant where the device reads it fastest: as it is, or copied out of the host's memory.
+Tensor place(ComputeEncoder& encoder, const Tensor& value) {
+  if (value.device().capabilities().unified_memory) return value;
+  Tensor placed = new_device_tensor(value.device(), type_of(value), value.shape());
+  encode_copy(encoder, value, placed);
+  return placed;
 }
 
 }  // namespace
@@ -132,14 +146,14 @@ void Program::place_constants() {
   for (const NodeId id : schedule_.constant) {
     const Node& node = ir_.nodes[id];
     if (node.op == Op::constant) {
-      known_[node.outputs[0]] = node.get<Tensor>("value").to(device_);
+      known_[node.outputs[0]] = place(encoder, node.get<Tensor>("value").to(device_));
       continue;
     }
     for (const ValueId output : node.outputs) {
       const Type& type = ir_.values[output].type;
       const Shape shape = shape_of(type, {});
       known_[output] = encoder_of(node.op) == nullptr ? known_[node.inputs[0]].reshape(shape)
-                                                      : new_tensor(device_, type, shape);
+                                                      : new_device_tensor(device_, type, shape);
     }
     if (encoder_of(node.op) != nullptr) encode(encoder, node, encoder_of(node.op), known_);
   }
@@ -370,7 +384,7 @@ StateSet Program::new_states(const std::map<std::string, std::int64_t>& extents)
       shape[axis] = found->second;
       used[dim.symbol] = true;
     }
-    Tensor tensor = Tensor::empty(device_, shape, info.type.dtype);
+    Tensor tensor = new_device_tensor(device_, info.type, shape);
     if (tensor.byte_size() > 0) encoder.commands().fill(kernels::writes(tensor), 0);
     states.set(info.name, std::move(tensor));
   }
