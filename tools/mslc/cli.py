@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The command line: `mslc translate`, `mslc strict` and `mslc cuda`."""
+"""The command line: `mslc translate`, `strict`, `cuda` and `metal`."""
 
 import argparse
 import json
 import pathlib
 import sys
 
-from mslc import attributes, checks, cuda, declarations, emit, kernels, strict, table, tokens
+from mslc import (attributes, checks, cpp, cuda, declarations, emit, kernels, metal, strict, table,
+                  tokens)
 
 
 def translate(path, clang, include_folders=(), definitions=()):
@@ -58,6 +59,14 @@ def _run_cuda(options):
     return 0
 
 
+def _run_metal(options):
+    libraries = [(pathlib.Path(source).stem,
+                  json.loads(pathlib.Path(table).read_text(encoding="utf-8")),
+                  metal.inline(source, options.include)) for table, source in options.library]
+    pathlib.Path(options.output).write_text(metal.write(libraries), encoding="utf-8")
+    return 0
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(prog="mslc", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -79,9 +88,16 @@ def main(arguments):
                          metavar=("TABLE", "IMAGE"), help="what translate wrote, and its fat binary")
     library.add_argument("--architecture", type=int, required=True, help="such as 90")
     library.add_argument("-o", "--output", required=True)
+    embedding = commands.add_parser("metal")
+    embedding.set_defaults(function=_run_metal)
+    embedding.add_argument("--library", nargs=2, action="append", required=True,
+                           metavar=("TABLE", "SOURCE"), help="what translate wrote, and the file")
+    embedding.add_argument("-I", dest="include", required=True, metavar="FOLDER",
+                           help="where the headers in quotes are")
+    embedding.add_argument("-o", "--output", required=True)
     options = parser.parse_args(arguments)
     try:
         return options.function(options)
-    except (tokens.MslError, tokens.PreprocessorError, cuda.TableError) as error:
+    except (tokens.MslError, tokens.PreprocessorError, cpp.TableError) as error:
         print(error, file=sys.stderr)
         return 1
