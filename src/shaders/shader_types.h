@@ -187,6 +187,16 @@ struct AttentionParams {
   float scale;
 };
 
+// --- memory ---
+// Elements of memory.metal: bytes, or words of 16 bytes.
+struct CopyParams {
+  uint count;
+};
+struct FillParams {
+  uint count;
+  uint value;  // of every element, or of every 32 bits of a word
+};
+
 #ifndef __METAL_VERSION__
 }  // namespace bitnet::shaders
 #endif
