@@ -88,8 +88,9 @@ class CpuDevice final : public backend::Device {
  public:
   // With an instruction set the native kernels of that level; without, the Metal kernels alone, and
   // what every Apple GPU can do.
-  CpuDevice(unsigned threads, std::optional<InstructionSet> level)
-      : pool_(std::make_shared<utils::ThreadPool>(threads)) {
+  CpuDevice(unsigned threads, std::optional<InstructionSet> level, bool knows_sizes)
+      : pool_(std::make_shared<utils::ThreadPool>(threads)),
+        runners_(std::make_shared<ShaderRunnerPool>(knows_sizes)) {
     const auto pages = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES));
     capabilities_.device_name = processor_name();
     capabilities_.instruction_set = level ? name(*level) : kMetalKernels;
@@ -139,14 +140,18 @@ class CpuDevice final : public backend::Device {
   std::shared_ptr<utils::ThreadPool> pool_;
   Capabilities capabilities_;
   std::map<std::string_view, std::shared_ptr<const NativePipeline>> pipelines_;
-  std::shared_ptr<ShaderRunnerPool> runners_ = std::make_shared<ShaderRunnerPool>();
+  std::shared_ptr<ShaderRunnerPool> runners_;
 };
 
 }  // namespace
 
 std::shared_ptr<backend::Device> make_device(const DeviceOptions& options) {
   return std::make_shared<CpuDevice>(thread_count(options.threads),
-                                     instruction_set(options.instruction_set));
+                                     instruction_set(options.instruction_set), true);
+}
+
+std::shared_ptr<backend::Device> make_simulated_gpu() {
+  return std::make_shared<CpuDevice>(thread_count(0), instruction_set(kMetalKernels), false);
 }
 
 }  // namespace bitnet::backend::cpu

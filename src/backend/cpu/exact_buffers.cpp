@@ -21,9 +21,9 @@ constexpr bool kCopies = false;
 }  // namespace
 
 ExactBuffers::ExactBuffers(std::span<const BoundBuffer> buffers,
-                           std::span<const std::byte> parameters) {
+                           std::span<const std::byte> parameters, bool may_copy) {
   for (const BoundBuffer& buffer : buffers) addresses_.push_back(buffer.address);
-  if (kCopies) copy(buffers);
+  if (kCopies && may_copy) copy(buffers);
   addresses_.push_back(const_cast<std::byte*>(parameters.data()));
 }
 

@@ -16,7 +16,9 @@ namespace bitnet::backend::cpu {
 
 class ExactBuffers {
  public:
-  ExactBuffers(std::span<const BoundBuffer> buffers, std::span<const std::byte> parameters);
+  // `may_copy`: the sizes of the bindings are those that the kernel may touch.
+  ExactBuffers(std::span<const BoundBuffer> buffers, std::span<const std::byte> parameters,
+               bool may_copy);
   // Of buffer `slot`; the parameters follow the last buffer. Null for a buffer that is not bound.
   [[nodiscard]] void* address(std::size_t slot) const noexcept { return addresses_[slot]; }
   // What the kernel wrote goes where it belongs.

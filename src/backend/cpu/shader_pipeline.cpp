@@ -56,7 +56,7 @@ void ShaderPipeline::check(const Dispatch& dispatch) const {
 }
 
 void ShaderPipeline::run(const Launch& launch) const {
-  ExactBuffers exact(launch.buffers, launch.parameters);
+  ExactBuffers exact(launch.buffers, launch.parameters, runners_->knows_sizes());
   std::array<void*, shaders::cpu::kBufferSlots> buffers{};
   for (const Argument& argument : arguments()) {
     if (argument.kind == ArgumentKind::threadgroup || !constants_.has(argument)) continue;

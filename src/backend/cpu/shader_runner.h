@@ -106,10 +106,14 @@ class ShaderRunner {
 // Runners that are not in use; their stacks are worth keeping. Any thread.
 class ShaderRunnerPool {
  public:
+  // `knows_sizes`: bindings are as large as what kernels may touch, so that ExactBuffers can check.
+  explicit ShaderRunnerPool(bool knows_sizes = true) : knows_sizes_(knows_sizes) {}
+  [[nodiscard]] bool knows_sizes() const noexcept { return knows_sizes_; }
   [[nodiscard]] std::unique_ptr<ShaderRunner> take();
   void give_back(std::unique_ptr<ShaderRunner> runner) noexcept;
 
  private:
+  const bool knows_sizes_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<ShaderRunner>> idle_;
 };
