@@ -15,5 +15,6 @@ configure_package_config_file(cmake/BitnetMetalConfig.cmake.in BitnetMetalConfig
 write_basic_package_version_file(BitnetMetalConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/BitnetMetalConfig.cmake
               ${PROJECT_BINARY_DIR}/BitnetMetalConfigVersion.cmake cmake/FindPCRE2.cmake
+              cmake/FindBlocksRuntime.cmake
         DESTINATION ${package_dir})
 install(FILES LICENSE README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

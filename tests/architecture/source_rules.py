@@ -38,7 +38,8 @@ VENDOR = {
     r"<(cuda|nv)": ("backend/cuda",),
 }
 COMPOSITION_ROOT = "src/registry.cpp"
-MACRO_HOMES = ("include/bitnet/export.h", "src/shaders/compat/")
+MACRO_HOMES = ("include/bitnet/export.h", "src/shaders/compat/",
+               "src/backend/metal/simulator/include/")  # in place of Apple's headers
 CODE = {".h", ".cpp", ".mm", ".cu", ".metal"}
 READ = CODE | {".py", ".cmake", ".txt", ""}  # "": the programs of scripts/
 LONG, TOO_LONG = 500, 800

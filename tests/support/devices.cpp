@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "support/devices.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <sstream>
 #include <stdexcept>
@@ -30,7 +31,10 @@ std::vector<NamedDevice> list_devices() {
         {"cpu_metal", Device::named("cpu", {.threads = 3, .instruction_set = "metal"})});
   }
   for (const DeviceReport& report : report_devices()) {
-    if (report.device && report.name != "cpu") devices.push_back({report.name, *report.device});
+    if (!report.device || report.name == "cpu") continue;
+    std::string name = report.name;
+    std::ranges::replace(name, '-', '_');
+    devices.push_back({std::move(name), *report.device});
   }
   const char* required = std::getenv("BITNET_REQUIRE");
   std::istringstream names(required == nullptr ? "" : required);

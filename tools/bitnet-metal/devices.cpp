@@ -11,7 +11,7 @@ namespace {
 std::string as_table(const std::vector<DeviceReport>& reports) {
   std::ostringstream out;
   for (const DeviceReport& report : reports) {
-    out << report.name << std::string(8 - std::min<std::size_t>(report.name.size(), 7), ' ');
+    out << report.name << std::string(11 - std::min<std::size_t>(report.name.size(), 10), ' ');
     if (!report.device) {
       out << "missing: " << report.reason << '\n';
       continue;
