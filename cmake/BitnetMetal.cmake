@@ -35,7 +35,10 @@ else()
   message(STATUS "Metal device: left out; ${bitnet_metal_missing}")
 endif()
 
-set(bitnet_metal_flags -fblocks -isystem ${BITNET_METAL_CPP_DIR} -DMETALCPP_SYMBOL_VISIBILITY_HIDDEN)
+# metal-cpp sends messages to null (release() of an empty SharedPtr), as Objective-C may; a compiler
+# must not conclude that the pointer is not null.
+set(bitnet_metal_flags -fblocks -fno-delete-null-pointer-checks -isystem ${BITNET_METAL_CPP_DIR}
+    -DMETALCPP_SYMBOL_VISIBILITY_HIDDEN)
 if(NOT APPLE)
   list(APPEND bitnet_metal_flags
        -isystem ${PROJECT_SOURCE_DIR}/src/backend/metal/simulator/include)
@@ -84,7 +87,7 @@ function(bitnet_compile_with_clang out file)
   endif()
   add_custom_command(
     OUTPUT ${object}
-    COMMAND ${BITNET_SHADER_CLANG} ${flags} -MD -MF ${object}.d -c ${file} -o ${object}
+    COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${BITNET_SHADER_CLANG} ${flags} -MD -MF ${object}.d -c ${file} -o ${object}
     DEPENDS ${file}
     DEPFILE ${object}.d
     COMMENT "Compiling ${stem}.cpp with Clang" COMMAND_EXPAND_LISTS VERBATIM)
@@ -92,25 +95,16 @@ function(bitnet_compile_with_clang out file)
   set(${out} ${object} PARENT_SCOPE)
 endfunction()
 
-function(bitnet_add_metal out_sources out_objects)
-  set(${out_sources} "" PARENT_SCOPE)
-  set(${out_objects} "" PARENT_SCOPE)
-  if(NOT BITNET_METAL)
-    return()
-  endif()
-  bitnet_embed_shaders(sources ${ARGN})
-  file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/backend/metal/*.cpp)
-  if(NOT APPLE)
-    list(FILTER files EXCLUDE REGEX "_apple\\.cpp$")
-    file(GLOB simulator CONFIGURE_DEPENDS
-         ${PROJECT_SOURCE_DIR}/src/backend/metal/simulator/*.cpp)
-    list(APPEND files ${simulator})
-  endif()
+# What a target is given to compile files: they themselves, or objects of them.
+function(bitnet_compile_metal out_sources out_objects)
+  set(sources "")
   set(objects "")
-  foreach(file ${files})
+  foreach(file ${ARGN})
     set(flags "")
     if(file MATCHES "/metal_cpp\\.cpp$")
       set(flags ${bitnet_metal_definition})
+    elseif(file MATCHES "^${PROJECT_SOURCE_DIR}/tests/")
+      set(flags -I ${PROJECT_SOURCE_DIR}/tests -O1)
     endif()
     if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
       set_source_files_properties(${file} PROPERTIES
@@ -122,6 +116,25 @@ function(bitnet_add_metal out_sources out_objects)
     endif()
   endforeach()
   set(${out_sources} ${sources} PARENT_SCOPE)
+  set(${out_objects} ${objects} PARENT_SCOPE)
+endfunction()
+
+function(bitnet_add_metal out_sources out_objects)
+  set(${out_sources} "" PARENT_SCOPE)
+  set(${out_objects} "" PARENT_SCOPE)
+  if(NOT BITNET_METAL)
+    return()
+  endif()
+  bitnet_embed_shaders(embedded ${ARGN})
+  file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/backend/metal/*.cpp)
+  if(NOT APPLE)
+    list(FILTER files EXCLUDE REGEX "_apple\\.cpp$")
+    file(GLOB simulator CONFIGURE_DEPENDS
+         ${PROJECT_SOURCE_DIR}/src/backend/metal/simulator/*.cpp)
+    list(APPEND files ${simulator})
+  endif()
+  bitnet_compile_metal(sources objects ${files})
+  set(${out_sources} ${embedded} ${sources} PARENT_SCOPE)
   set(${out_objects} ${objects} PARENT_SCOPE)
 endfunction()
 

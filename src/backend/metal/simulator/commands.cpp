@@ -232,7 +232,13 @@ void CommandBuffer::commit() {
     misuse("a MTLBuffer that the command buffer", quoted(label), " uses was released");
     return;
   }
-  for (Object* buffer : used_) ++static_cast<GpuBuffer&>(*buffer->state).in_flight;
+  if (!retains_) {
+    for (Object* buffer : used_) {
+      auto* const state = static_cast<GpuBuffer*>(buffer->state.get());
+      retained_.emplace_back(state);
+      ++state->in_flight;
+    }
+  }
   queue_->check_order(std::move(records_));
   {
     const std::lock_guard lock(mutex_);
@@ -280,7 +286,9 @@ void CommandBuffer::execute() {
 }
 
 void CommandBuffer::let_go() {
-  for (Object* buffer : used_) --static_cast<GpuBuffer&>(*buffer->state).in_flight;
+  if (!retains_) {
+    for (const Ref<GpuBuffer>& buffer : retained_) --buffer->in_flight;
+  }
   used_.clear();
   retained_.clear();
   steps_.clear();

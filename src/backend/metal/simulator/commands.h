@@ -134,8 +134,9 @@ class CommandBuffer final : public State {
   bool retains_;
   bool is_encoder_open_ = false;
   std::vector<Step> steps_;
-  std::vector<Object*> used_;             // buffers
-  std::vector<Ref<GpuBuffer>> retained_;  // the same, unless references are not retained
+  std::vector<Object*> used_;  // buffers
+  // The same; from commit() on if the command buffer is not to retain them.
+  std::vector<Ref<GpuBuffer>> retained_;
   std::vector<EncoderRecord> records_;
   std::vector<Handler> handlers_;
   std::shared_ptr<std::atomic<bool>> is_seen_complete_ = std::make_shared<std::atomic<bool>>(false);

@@ -158,14 +158,17 @@ GpuBuffer::GpuBuffer(void* memory, UInteger size, UInteger options, Deallocator 
 }
 
 GpuBuffer::~GpuBuffer() {
-  if (in_flight > 0) {
-    report_misuse_of(name(), "released while a committed command buffer uses it");
-  }
   if (heap_) heap_->used -= (size_ + kAlignment - 1) / kAlignment * kAlignment;
   if (owned_) std::free(memory_);
   if (deallocator_ != nullptr) {
     deallocator_(memory_, size_);
     Block_release(deallocator_);
+  }
+}
+
+void GpuBuffer::released(std::int64_t references) noexcept {
+  if (references == in_flight) {
+    report_misuse_of(name(), "released while a committed command buffer uses it");
   }
 }
 

@@ -39,8 +39,12 @@ class GpuBuffer final : public State {
   [[nodiscard]] bool is_callers() const noexcept { return !owned_; }
   [[nodiscard]] std::string name() const;  // for messages
 
+  void released(std::int64_t references) noexcept override;
+
   std::string label;
-  std::atomic<int> in_flight{0};  // committed command buffers that use it without a reference
+  // Command buffers that run and use it, and were told to hold no reference: the simulator does,
+  // so that an early release is seen and not felt.
+  std::atomic<std::int64_t> in_flight{0};
 
  private:
   std::byte* memory_;

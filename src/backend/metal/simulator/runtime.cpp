@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 
 #include "backend/metal/simulator/control.h"
 
@@ -65,12 +66,14 @@ struct AutoreleasePool final : State {
     depth = pools.size();
   }
   ~AutoreleasePool() override {
-    if (pools.size() != depth) {
-      misuse("autorelease pools must end in reverse order, on their thread");
+    if (std::this_thread::get_id() != thread) {
+      misuse("an autorelease pool must end on its thread");
       return;
     }
-    drain_last_pool();
+    if (pools.size() > depth) misuse("autorelease pools must end in reverse order");
+    while (pools.size() >= depth) drain_last_pool();  // as Foundation does
   }
+  std::thread::id thread = std::this_thread::get_id();
   std::size_t depth;
 };
 
@@ -202,7 +205,13 @@ bool is_released(const Object* object) noexcept { return object->isa == &release
 void retain(Object* object) { ++object->references; }
 
 void release(Object* object) {
-  if (--object->references == 0) destroy(object);
+  State* const state = object->state.get();
+  const std::int64_t references = --object->references;
+  if (references == 0) {
+    destroy(object);
+  } else if (state != nullptr) {
+    state->released(references);
+  }
 }
 
 Object* autorelease(Object* object) {

@@ -31,6 +31,8 @@ struct State {
   State& operator=(const State&) = delete;
   virtual ~State() = default;
   Object* object = nullptr;  // whose state this is
+  // After a release that leaves `references`; any thread.
+  virtual void released(std::int64_t /*references*/) noexcept {}
 };
 
 struct Object {
