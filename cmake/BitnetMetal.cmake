@@ -36,9 +36,12 @@ else()
 endif()
 
 # metal-cpp sends messages to null (release() of an empty SharedPtr), as Objective-C may; a compiler
-# must not conclude that the pointer is not null.
+# must not conclude that the pointer is not null, nor a sanitizer object.
 set(bitnet_metal_flags -fblocks -fno-delete-null-pointer-checks -isystem ${BITNET_METAL_CPP_DIR}
     -DMETALCPP_SYMBOL_VISIBILITY_HIDDEN)
+if(BITNET_SANITIZE)
+  list(APPEND bitnet_metal_flags -fno-sanitize=null)
+endif()
 if(NOT APPLE)
   list(APPEND bitnet_metal_flags
        -isystem ${PROJECT_SOURCE_DIR}/src/backend/metal/simulator/include)
@@ -79,12 +82,14 @@ function(bitnet_compile_with_clang out file)
   separate_arguments(flags UNIX_COMMAND "${CMAKE_CXX_FLAGS_${configuration}}")
   list(APPEND flags -std=c++20 -fPIC -fvisibility=hidden -fvisibility-inlines-hidden -Wall -Wextra
        -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wno-gnu-anonymous-struct
-       $<$<BOOL:${BITNET_WARNINGS_AS_ERRORS}>:-Werror> ${bitnet_metal_flags} ${ARGN}
-       -I ${PROJECT_SOURCE_DIR}/include -I ${PROJECT_SOURCE_DIR}/src)
+       $<$<BOOL:${BITNET_WARNINGS_AS_ERRORS}>:-Werror>)
   if(BITNET_SANITIZE)
+    # The other compiler's runtime has no part for two of Clang's checks.
     list(APPEND flags -fsanitize=${BITNET_SANITIZE} -fno-sanitize-recover=all
          -fno-sanitize=function,vptr -fno-omit-frame-pointer)
   endif()
+  list(APPEND flags ${bitnet_metal_flags} ${ARGN} -I ${PROJECT_SOURCE_DIR}/include
+       -I ${PROJECT_SOURCE_DIR}/src)
   add_custom_command(
     OUTPUT ${object}
     COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${BITNET_SHADER_CLANG} ${flags} -MD -MF ${object}.d -c ${file} -o ${object}
