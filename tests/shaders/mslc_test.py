@@ -6,6 +6,7 @@ usage: mslc_test.py --clang CLANG [--strict CLANG] [--nvcc NVCC]; BITNET_REQUIRE
 a missing strict compiler a failure."""
 
 import argparse
+import hashlib
 import json
 import os
 import pathlib
@@ -274,6 +275,42 @@ kernel void plain(device atomic_uint& counter [[buffer(0)]]) {}
         self.assertEqual(result.returncode, 1)
         self.assertIn("f: mslc does not know the size of argument 'x' (Odd)", result.stderr)
         result, _ = self.cuda(("one", self.kernel("f")), ("two", self.kernel("f")))
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("kernel 'f' is in one.metal and in two.metal", result.stderr)
+
+    def metal(self, *cases):
+        """(process, output) of `mslc metal` for (stem, table, text) triples."""
+        output = self.folder / "sources.cpp"
+        arguments = []
+        for stem, table, text in cases:
+            (self.folder / f"{stem}.json").write_text(json.dumps(table))
+            (self.folder / f"{stem}.metal").write_text(text)
+            arguments += ["--library", self.folder / f"{stem}.json", self.folder / f"{stem}.metal"]
+        result = mslc("metal", *arguments, "-I", self.folder, "-o", output)
+        return result, output.read_text() if output.exists() else ""
+
+    def test_for_the_metal_device(self):
+        (self.folder / "shaders").mkdir()
+        (self.folder / "shaders" / "a.h").write_text("#pragma once\nstruct A { int x; };\n")
+        (self.folder / "shaders" / "b.h").write_text('#pragma once\n#include "shaders/a.h"\nint b;\n')
+        result, text = self.metal(("one", self.kernel("f"), (
+            '#include <metal_stdlib>\n#include "shaders/b.h"\n#include "shaders/a.h"\n'
+            'kernel void f();\n')))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        source = re.search(r'R"metal\((.*)\)metal"', text, re.DOTALL)[1]
+        self.assertEqual(source, (
+            '#line 1 "one.metal"\n#include <metal_stdlib>\n'
+            '#line 1 "shaders/b.h"\n\n'
+            '#line 1 "shaders/a.h"\n\nstruct A { int x; };\n'
+            '#line 3 "shaders/b.h"\nint b;\n'
+            '#line 3 "one.metal"\n'
+            '#line 4 "one.metal"\nkernel void f();\n'))
+        self.assertIn(hashlib.sha256(source.encode()).hexdigest(), text)
+        self.assertIn('{"f", 64, kArguments_f},', text)
+        self.assertIn("kKernels_one, kConstants_one},", text)
+
+    def test_the_metal_device_needs_one_owner(self):
+        result, _ = self.metal(("one", self.kernel("f"), ""), ("two", self.kernel("f"), ""))
         self.assertEqual(result.returncode, 1)
         self.assertIn("kernel 'f' is in one.metal and in two.metal", result.stderr)
 

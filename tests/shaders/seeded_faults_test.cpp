@@ -11,6 +11,7 @@ extern "C" {
 const bitnet::shaders::cpu::Library* bitnet_shader_library_reduction_without_barrier();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_reduction_past_the_row();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_elementwise_without_end();
+const bitnet::shaders::cpu::Library* bitnet_shader_library_memory_past_the_end();
 }
 
 namespace bitnet {
@@ -52,6 +53,14 @@ class Faulty : public testing::ShaderFixture {
     backend::Binding part = all;
     part.size = 31 * sizeof(float);
     run("scale_values_f32", {reads(x), part}, shaders::ScaleParams{0, 31, 2.0F}, {1}, {32});
+    return output;
+  }
+  // 31 of 32 bytes are to be filled.
+  std::vector<std::uint8_t> filled() {
+    auto output = poisoned<std::uint8_t>(32);
+    backend::Binding part = writes(output);
+    part.size = 31;
+    run("fill_bytes", {part}, shaders::FillParams{31, 0x3c}, {1}, {32});
     return output;
   }
 };
@@ -99,6 +108,16 @@ TEST_F(SeededFault, AThreadPastTheEnd) {
                  "heap-buffer-overflow(.|\n)*elementwise_without_end.metal:");
   } else {
     EXPECT_EQ(faulty.scaled()[31], 62.0F);  // what no one asked for
+  }
+}
+
+TEST_F(SeededFault, AnElementTooMany) {
+  Faulty faulty(bitnet_shader_library_memory_past_the_end());
+  if (kAddressSanitizer) {
+    EXPECT_DEATH(static_cast<void>(faulty.filled()),
+                 "heap-buffer-overflow(.|\n)*memory_past_the_end.metal:");
+  } else {
+    EXPECT_EQ(faulty.filled()[31], 0x3c);
   }
 }
 
