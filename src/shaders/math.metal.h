@@ -37,9 +37,10 @@ inline float relu2(float x) { return relu(x) * relu(x); }
 // Of -infinity: -infinity / infinity, NaN, as in torch.
 inline float silu(float x) { return x / (1.0f + exponential(-x)); }
 
-// x Phi(x) within (6.4 + 2.4 x^2) 2^-24 (worst found, of every seventh float). With u = |x| the tail is Phi(-u) = e^(-u^2 / 2) t P(1 - 2 t),
-// t = 3 / (u + 3). P was interpolated at Chebyshev nodes over u in [0, 14.5]: before its
-// coefficients are rounded, within 2^-29; beyond 14.5 the tail is 0.
+// x Phi(x) within a relative (6.4 + 2.4 x^2) 2^-24 (worst found, of every seventh float). With
+// u = |x| the tail is Phi(-u) = e^(-u^2 / 2) t P(1 - 2 t), t = 3 / (u + 3). P was interpolated at
+// Chebyshev nodes over u in [0, 14.5], within 2^-29 before its coefficients were rounded; beyond
+// 14.5 the tail is 0.
 inline float gelu(float x) {
   const float u = metal::fmin(metal::fabs(x), 20.0f);
   const float t = 3.0f / (u + 3.0f);
