@@ -25,14 +25,16 @@ static Elements elements_of(uint i, uint count) {
   return {4u * i, min(count - 4u * i, 4u)};
 }
 
-// Where element `index` of a contiguous tensor of these extents lies in an operand of these strides.
-static uint strided_offset(uint index, uint rank, constant uint* extents, constant uint* strides) {
-  uint offset = 0;
+// Where element `index` of a contiguous tensor of these extents lies in an operand of these
+// strides.
+static ulong strided_offset(uint index, uint rank, constant uint* extents,
+                            constant uint* strides) {
+  ulong offset = 0;
   for (uint axis = rank - 1u; axis > 0u; --axis) {
-    offset += index % extents[axis] * strides[axis];
+    offset += ulong(index % extents[axis]) * strides[axis];
     index /= extents[axis];
   }
-  return offset + index * strides[0];
+  return offset + ulong(index) * strides[0];
 }
 
 // Those elements of an operand that is broadcast, or a view. They lie in one run where the

@@ -88,14 +88,15 @@ inline float2 cos_sin(float x) {
     // mantissa * 2^(exponent - 31); digits before start would only add multiples of 4.
     const uint mantissa = (bits << 8) | 0x80000000u;
     const uint start = (bits >> 23) - 96u;  // exponent + 31
-    const ulong turns =
-        (ulong(mantissa) * two_over_pi_from(start) << 32) +
-        ulong(mantissa) * two_over_pi_from(start + 32u) +
-        ulong(metal::mulhi(mantissa, two_over_pi_from(start + 64u)));
+    const ulong turns = (ulong(mantissa) * two_over_pi_from(start) << 32) +
+                        ulong(mantissa) * two_over_pi_from(start + 32u) +
+                        ulong(metal::mulhi(mantissa, two_over_pi_from(start + 64u)));
     quadrant = uint((turns + (1ul << 61)) >> 62);
     const ulong rest = turns - (ulong(quadrant) << 62);  // modulo 2^64: in [-2^61, 2^61)
+    // 2^-62 rest is in quarter turns.
     const float high = float(metal::as_type<int>(uint(rest >> 32)));
-    r = metal::fma(float(uint(rest)), 2.168404344971009e-19f, high * 9.313225746154785e-10f) * 1.57079632679489662f;
+    r = metal::fma(float(uint(rest)), 2.168404344971009e-19f, high * 9.313225746154785e-10f) *
+        1.57079632679489662f;
   }
   // On [-pi/4, pi/4]: sinf and cosf of Cephes.
   const float z = r * r;

@@ -70,9 +70,9 @@ inline typename Operation::State join_simdgroup(typename Operation::State state)
 // Every thread of the threadgroup gets what all have together. `partial` has room for
 // max_simdgroups and is not used for anything else.
 template <typename Operation>
-inline typename Operation::State join_threadgroup(
-    typename Operation::State state, threadgroup typename Operation::State* partial, uint lane,
-    uint simdgroup, uint simdgroups) {
+inline typename Operation::State join_threadgroup(typename Operation::State state,
+                                                  threadgroup typename Operation::State* partial,
+                                                  uint lane, uint simdgroup, uint simdgroups) {
   state = join_simdgroup<Operation>(state);
   if (lane == 0) partial[simdgroup] = state;
   metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
