@@ -173,6 +173,7 @@ inline void compute_scores(device const T* keys, uint count, Run run, Worker w,
   const uint first = simdgroup_positions * w.simdgroup;
   if (first >= count) return;
   simdgroup_float8x8 sums[2][row_tiles];
+#pragma unroll
   for (uint r = 0; r < row_tiles; ++r) {
     sums[0][r] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
     sums[1][r] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
@@ -191,6 +192,7 @@ inline void compute_scores(device const T* keys, uint count, Run run, Worker w,
       simdgroup_load(low, from, Size::key_columns + 4, ulong2(0), true);
       simdgroup_load(high, from + 8 * (Size::key_columns + 4), Size::key_columns + 4, ulong2(0),
                      true);
+#pragma unroll
       for (uint r = 0; r < row_tiles; ++r) {
         if (!has_tile(run, r)) continue;
         simdgroup_float8x8 rows;
@@ -200,6 +202,7 @@ inline void compute_scores(device const T* keys, uint count, Run run, Worker w,
       }
     }
   }
+#pragma unroll
   for (uint r = 0; r < row_tiles; ++r) {
     if (!has_tile(run, r)) continue;
     threadgroup float* to = scores + 8 * r * weight_stride + first;
@@ -237,7 +240,9 @@ inline bool sum_values(device const T* values, uint count, uint shared, Run run,
                        threadgroup float* staging,
                        thread simdgroup_float8x8 (&sums)[row_tiles][simdgroup_tiles]) {
   typedef Tiling<row_tiles> Size;
+#pragma unroll
   for (uint r = 0; r < row_tiles; ++r) {
+#pragma unroll
     for (uint c = 0; c < simdgroup_tiles; ++c) {
       sums[r][c] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
     }
@@ -253,14 +258,17 @@ inline bool sum_values(device const T* values, uint count, uint shared, Run run,
     for (uint k = 0; k < Size::value_positions; k += 8) {
       if (i + k >= count) break;
       simdgroup_float8x8 columns[simdgroup_tiles];
+#pragma unroll
       for (uint c = 0; c < simdgroup_tiles; ++c) {
         if (c < w.tiles) simdgroup_load(columns[c], staging + k * column_stride + 8 * c,
                                         column_stride);
       }
+#pragma unroll
       for (uint r = 0; r < row_tiles; ++r) {
         if (!has_tile(run, r)) continue;
         simdgroup_float8x8 rows;
         simdgroup_load(rows, weights + 8 * r * weight_stride + i + k, weight_stride);
+#pragma unroll
         for (uint c = 0; c < simdgroup_tiles; ++c) {
           if (c < w.tiles) simdgroup_multiply_accumulate(sums[r][c], rows, columns[c], sums[r][c]);
         }
@@ -274,11 +282,13 @@ inline bool sum_values(device const T* values, uint count, uint shared, Run run,
 inline void take_sums(thread const simdgroup_float8x8* sums, Worker w, threadgroup float* staging,
                       thread float2* own) {
   simdgroup_barrier(mem_flags::mem_threadgroup);
+#pragma unroll
   for (uint c = 0; c < simdgroup_tiles; ++c) {
     if (c < w.tiles) simdgroup_store(sums[c], staging + 8 * c, column_stride);
   }
   simdgroup_barrier(mem_flags::mem_threadgroup);
   threadgroup const float* from = staging + own_row(w) * column_stride + own_column(w);
+#pragma unroll
   for (uint c = 0; c < simdgroup_tiles; ++c) {
     if (c < w.tiles) own[c] = float2(from[8 * c], from[8 * c + 1]);
   }
@@ -290,10 +300,13 @@ inline void add_hidden(device const T* values, uint shared, uint seen, Worker w,
                        constant AttentionParams& p, threadgroup const float* weights,
                        thread float2* own) {
   for (uint i = shared; i < seen; ++i) {
-    for (uint c = 0; c < w.tiles; ++c) {
+#pragma unroll
+    for (uint c = 0; c < simdgroup_tiles; ++c) {
+#pragma unroll
       for (uint j = 0; j < 2; ++j) {
         const uint column = w.first_column + 8 * c + own_column(w) + j;
-        const float value = column < p.head_size ? float(values[i * p.head_size + column]) : 0.0f;
+        if (c >= w.tiles || column >= p.head_size) continue;
+        const float value = float(values[i * p.head_size + column]);
         if (!is_finite(value)) own[c][j] += weights[i] * value;
       }
     }

@@ -66,6 +66,7 @@ kernel void attend_segments(device const uchar* query [[buffer(0)]],
 
   if (own_row(w) < item.heads) {
     const ulong to = head_row(item, own_row(w), p) * p.segments + segment;
+#pragma unroll
     for (uint c = 0; c < simdgroup_tiles; ++c) {
       for (uint j = 0; j < 2; ++j) {
         const uint column = w.first_column + 8 * c + own_column(w) + j;

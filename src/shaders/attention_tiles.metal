@@ -77,8 +77,10 @@ kernel void attend_tiles(device const uchar* query [[buffer(0)]],
 
   Softmax total[row_tiles];
   float2 total_sums[row_tiles][simdgroup_tiles];
+#pragma unroll
   for (uint r = 0; r < row_tiles; ++r) {
     total[r] = empty_softmax();
+#pragma unroll
     for (uint c = 0; c < simdgroup_tiles; ++c) total_sums[r][c] = float2(0.0f);
   }
   for (uint begin = 0; begin < Size::rows;) {
@@ -98,6 +100,7 @@ kernel void attend_tiles(device const uchar* query [[buffer(0)]],
       simdgroup_float8x8 sums[row_tiles][simdgroup_tiles];
       const bool hidden = sum_values<T, row_tiles>(values + first, count, shared, run, w, p,
                                                    weights, staging, sums);
+#pragma unroll
       for (uint r = 0; r < row_tiles; ++r) {
         if (!has_tile(run, r)) continue;
         float2 own[simdgroup_tiles];
@@ -112,7 +115,9 @@ kernel void attend_tiles(device const uchar* query [[buffer(0)]],
         next.most = row_softmax[row].x;
         next.sum = row_softmax[row].y;
         const Join factors = join(total[r], next);
+#pragma unroll
         for (uint c = 0; c < simdgroup_tiles; ++c) {
+#pragma unroll
           for (uint j = 0; j < 2; ++j) {
             total_sums[r][c][j] = joined(total_sums[r][c][j], own[c][j], factors);
           }
@@ -121,11 +126,14 @@ kernel void attend_tiles(device const uchar* query [[buffer(0)]],
       threadgroup_barrier(mem_flags::mem_threadgroup);  // the weights have been read
     }
   }
+#pragma unroll
   for (uint r = 0; r < row_tiles; ++r) {
     const uint row = 8 * r + own_row(w);
     if (!has_row(item, row)) continue;
     const ulong to = head_row(item, row, p) * p.head_size;
+#pragma unroll
     for (uint c = 0; c < simdgroup_tiles; ++c) {
+#pragma unroll
       for (uint j = 0; j < 2; ++j) {
         const uint column = w.first_column + 8 * c + own_column(w) + j;
         if (c < w.tiles && column < p.head_size) {
