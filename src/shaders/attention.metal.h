@@ -21,6 +21,8 @@ inline Place place_of(int position, int slot, uint capacity, uint slots) {
   place.slot = inside ? slot : -1;
   return place;
 }
+// How many positions a token sees: none where it is nowhere.
+inline uint positions_seen(int position) { return uint(position) + 1u; }
 inline void report_place(int position, int slot, uint capacity, uint slots,
                          device metal::atomic_uint* fault) {
   if (!is_inside(position, capacity)) report_fault(fault, fault_position, position, capacity);

@@ -8,7 +8,7 @@
 
 using namespace metal;
 
-enum Geometry : uint {
+enum RowGeometry : uint {
   simdgroup_count = 4,
   thread_count = 32 * simdgroup_count,
   columns_per_thread = max_head_size / thread_count
@@ -47,7 +47,7 @@ kernel void attend_rows(device const uchar* query [[buffer(0)]],
 
   const uint kv_head = head / (p.heads / p.kv_heads);
   const ulong cache = (ulong(max(place.slot, 0)) * p.kv_heads + kv_head) * p.capacity * p.head_size;
-  const uint seen = uint(place.position + 1);
+  const uint seen = positions_seen(place.position);
   Softmax total = empty_softmax();
   float sums[columns_per_thread];
   for (uint c = 0; c < columns_per_thread; ++c) sums[c] = 0.0f;

@@ -40,7 +40,7 @@ kernel void attend_segments(device const uchar* query [[buffer(0)]],
   const uint token = at / p.segments / head_items;
   const Place place = place_of(positions[token], sequences[token], p.capacity, p.slots);
   const uint start = segment_positions * segment;
-  if (place.position < int(start)) return;  // all threads alike
+  if (positions_seen(place.position) <= start) return;  // all threads alike
   const Worker w = worker_of(lane, simdgroup, p.head_size);
   const Item item = item_of(head_item, token, p);
   load_queries(query, item, Size::rows, w, p, queries);
@@ -50,7 +50,7 @@ kernel void attend_segments(device const uchar* query [[buffer(0)]],
   Run run;
   run.begin = 0;
   run.end = item.heads;
-  run.shared = uint(place.position) + 1;
+  run.shared = positions_seen(place.position);
   run.seen = run.shared;
   const uint count = min(run.seen - start, uint(segment_positions));
   const ulong first =
@@ -101,7 +101,8 @@ kernel void join_segments(device const float* segment_sums [[buffer(0)]],
   }
   Softmax total = empty_softmax();
   float sum = 0.0f;
-  for (uint s = 0; place.position >= int(segment_positions * s); ++s) {
+  const uint seen = positions_seen(place.position);
+  for (uint s = 0; segment_positions * s < seen; ++s) {
     const ulong from = ulong(row) * p.segments + s;
     Softmax next;
     next.most = segment_softmax[from].x;

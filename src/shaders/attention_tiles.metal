@@ -16,7 +16,7 @@ static Run run_from(uint begin, uint rows, threadgroup const int* row_slots,
   run.shared = UINT_MAX;
   run.seen = 0;
   for (; run.end < rows && row_slots[run.end] == row_slots[begin]; ++run.end) {
-    const uint sees = uint(row_positions[run.end] + 1);
+    const uint sees = positions_seen(row_positions[run.end]);
     run.shared = min(run.shared, sees);
     run.seen = max(run.seen, sees);
   }
@@ -108,7 +108,7 @@ kernel void attend_tiles(device const uchar* query [[buffer(0)]],
         const uint row = 8 * r + own_row(w);
         if (row < run.begin || row >= run.end || row_positions[row] < int(start)) continue;
         if (hidden) {
-          const uint seen = min(uint(row_positions[row]) + 1 - start, count);
+          const uint seen = min(positions_seen(row_positions[row]) - start, count);
           add_hidden(values + first, shared, seen, w, p, weights + row * weight_stride, own);
         }
         Softmax next;
