@@ -100,6 +100,12 @@ std::uint32_t tokens_per_tile(const AttentionParams& p) {
 std::uint64_t tiles(const AttentionParams& p) {
   return std::uint64_t{divide_up(p.tokens, tokens_per_tile(p))} * head_items(p, kTileRows);
 }
+// Enough threadgroups to fill the device several times over, so that their ends overlap.
+std::uint32_t segments_at_once(const AttentionParams& p, const Capabilities& device) {
+  const std::uint64_t others = std::uint64_t{p.tokens} * head_items(p, kSegmentRows);
+  const std::uint64_t wanted = (32 * std::uint64_t{device.compute_units} + others - 1) / others;
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, p.segments));
+}
 // A group of heads reads its keys and values once; where that leaves cores idle, each head goes
 // alone. A head's arithmetic is the same either way.
 std::uint32_t cpu_heads(const AttentionParams& p, const Capabilities& device) {
@@ -135,9 +141,10 @@ constexpr kernels::Candidate<AttentionParams> kAttention[] = {
      .kernel =
          [](const AttentionParams& p) { return std::string(kSegments) + name_of(p.cache_dtype); },
      .launch =
-         [](const AttentionParams& p, const Capabilities&) {
-           return threadgroups(std::uint64_t{p.tokens} * head_items(p, kSegmentRows) * p.segments,
-                               kThreads);
+         [](const AttentionParams& p, const Capabilities& device) {
+           return threadgroups(
+               std::uint64_t{p.tokens} * head_items(p, kSegmentRows) * segments_at_once(p, device),
+               kThreads);
          }},
     {.name = "threadgroup per tile of tokens",
      .declines = needs_matrices,
@@ -179,6 +186,7 @@ constexpr kernels::Candidate<AttentionParams> kJoin[] = {
 AttentionParams divided(AttentionParams p, std::string_view kernel, const Capabilities& device) {
   if (kernel.starts_with(kSegments)) {
     p.heads_per_item = heads_per_item(p, kSegmentRows);
+    p.segments_at_once = segments_at_once(p, device);
   } else if (kernel.starts_with(kTiles)) {
     p.heads_per_item = heads_per_item(p, kTileRows);
     p.tokens_per_item = tokens_per_tile(p);
@@ -263,6 +271,7 @@ void encode_attention(ComputeEncoder& encoder, const Tensor& query, const Tensor
       .scale = scale,
       .tokens_per_item = 1,
       .segments = 1,
+      .segments_at_once = 1,
       .aligned_rows = rows_are_aligned(key_cache) && rows_are_aligned(value_cache)};
   require(params.kv_heads > 0 && params.heads % params.kv_heads == 0, kFunction,
           "H = ", params.heads, " query heads are not a multiple of G = ", params.kv_heads,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Causal grouped-query attention with heads of up to 128 elements, on 8 x 8 matrices of floats: what
-// the kernels for single steps (attention_segments.metal) and prompts (attention_tiles.metal) share.
+// Causal grouped-query attention with heads of up to 128 elements, on 8 x 8 matrices of floats:
+// what the kernels for single steps (attention_segments.metal) and for prompts
+// (attention_tiles.metal) share.
 //
 // A threadgroup attends with the rows of an item: the query heads that share a key-value head, of
 // one token or of several consecutive ones, so that keys and values are read once for all of them.
@@ -28,7 +29,7 @@ enum Geometry : uint {
   simdgroup_tiles = tile_head_size / (8 * simdgroup_count),  // of 8 columns, at most
   simdgroup_columns = 8 * simdgroup_tiles,
   // Rows in threadgroup memory are four floats longer than their contents: the eight rows of a
-  // matrix lie in different banks, and begin at multiples of 16 bytes.
+  // matrix begin in different banks, and at multiples of 16 bytes.
   query_stride = tile_head_size + 4,
   weight_stride = segment_positions + 4,
   column_stride = simdgroup_columns + 4
@@ -40,8 +41,8 @@ template <uint row_tiles>
 struct Tiling {
   enum Size : uint {
     rows = 8 * row_tiles,
-    key_columns = row_tiles == 1 ? 32 : 16,      // 16 positions of them are staged at once
-    value_positions = row_tiles == 1 ? 16 : 8,   // and 32 columns of these
+    key_columns = row_tiles == 1 ? 32 : 16,     // 16 positions of them are staged at once
+    value_positions = row_tiles == 1 ? 16 : 8,  // and 32 columns of these
     staging_keys = simdgroup_positions * (key_columns + 4),
     staging_values = value_positions * column_stride,
     staging = staging_keys > staging_values ? staging_keys : staging_values,
@@ -163,8 +164,8 @@ inline bool stage(device const T* source, uint valid_rows, uint valid_columns, u
   return hidden;
 }
 
-// scores[row, i] = queries[row] . keys[i] for the first `count` positions of a segment, which begins
-// at `keys`; other scores may be anything.
+// scores[row, i] = queries[row] . keys[i] for the first `count` positions of a segment, which
+// begins at `keys`; other scores may be anything.
 template <typename T, uint row_tiles>
 inline void compute_scores(device const T* keys, uint count, Run run, Worker w,
                            constant AttentionParams& p, threadgroup const float* queries,
@@ -294,7 +295,7 @@ inline void take_sums(thread const simdgroup_float8x8* sums, Worker w, threadgro
   }
 }
 
-// Adds the values that sum_values left out where the row, of which these are the weights, sees them.
+// Adds the values that sum_values left out where the row, whose weights these are, sees them.
 template <typename T>
 inline void add_hidden(device const T* values, uint shared, uint seen, Worker w,
                        constant AttentionParams& p, threadgroup const float* weights,

@@ -14,7 +14,8 @@ enum RowGeometry : uint {
   columns_per_thread = max_head_size / thread_count
 };
 
-// output[t, h] = sum over i <= positions[t] of softmax(scale * query[t, h] . keys[i])[i] * values[i]
+// output[t, h] = sum over i <= positions[t] of softmax(scale * query[t, h] . keys[i])[i] * value[i]
+//
 // A threadgroup of 128 takes a head of a token, the last tokens first: 64 positions at a time, a
 // SIMD-group computes every fourth score, then each thread its columns of the sum.
 template <typename T>

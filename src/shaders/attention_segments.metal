@@ -7,8 +7,9 @@
 
 using namespace metal;
 
-// The sums of one segment of a token and an item of heads, for join_segments. The grid: segments of
-// the capacity, for each item, for each token.
+// The sums of segments of a token and an item of heads, for join_segments. The grid: segments at
+// once, for each item, for each token. How many segments there are is known here only: more
+// threadgroups than fill the device would mostly find nothing to do.
 template <typename T>
 [[max_total_threads_per_threadgroup(128)]]
 kernel void attend_segments(device const uchar* query [[buffer(0)]],
@@ -34,51 +35,53 @@ kernel void attend_segments(device const uchar* query [[buffer(0)]],
   threadgroup float* staging =
       reinterpret_cast<threadgroup float*>(staging_memory) + simdgroup * Size::staging;
 
-  const uint segment = at % p.segments;
   const uint head_items = p.kv_heads * items_per_group(p);
-  const uint head_item = at / p.segments % head_items;
-  const uint token = at / p.segments / head_items;
+  const uint head_item = at / p.segments_at_once % head_items;
+  const uint token = at / p.segments_at_once / head_items;
   const Place place = place_of(positions[token], sequences[token], p.capacity, p.slots);
-  const uint start = segment_positions * segment;
-  if (positions_seen(place.position) <= start) return;  // all threads alike
   const Worker w = worker_of(lane, simdgroup, p.head_size);
   const Item item = item_of(head_item, token, p);
-  load_queries(query, item, Size::rows, w, p, queries);
-  if (thread_index < Size::rows) row_positions[thread_index] = place.position;
-  threadgroup_barrier(mem_flags::mem_threadgroup);
-
   Run run;
   run.begin = 0;
   run.end = item.heads;
   run.shared = positions_seen(place.position);
   run.seen = run.shared;
-  const uint count = min(run.seen - start, uint(segment_positions));
-  const ulong first =
-      ((ulong(place.slot) * p.kv_heads + item.kv_head) * p.capacity + start) * p.head_size;
-  compute_scores<T, 1>(keys + first, count, run, w, p, queries, staging, weights);
+  uint segment = at % p.segments_at_once;
+  if (run.seen <= segment_positions * segment) return;  // all threads alike
+  load_queries(query, item, Size::rows, w, p, queries);
+  if (thread_index < Size::rows) row_positions[thread_index] = place.position;
   threadgroup_barrier(mem_flags::mem_threadgroup);
-  exponentiate(start, run, w, p, row_positions, weights, row_softmax);
-  threadgroup_barrier(mem_flags::mem_threadgroup);
-  simdgroup_float8x8 sums[1][simdgroup_tiles];
-  sum_values<T, 1>(values + first, count, count, run, w, p, weights, staging, sums);
-  float2 own[simdgroup_tiles];
-  take_sums(sums[0], w, staging, own);
 
-  if (own_row(w) < item.heads) {
-    const ulong to = head_row(item, own_row(w), p) * p.segments + segment;
+  for (; segment_positions * segment < run.seen; segment += p.segments_at_once) {
+    const uint start = segment_positions * segment;
+    const uint count = min(run.seen - start, uint(segment_positions));
+    const ulong first =
+        ((ulong(place.slot) * p.kv_heads + item.kv_head) * p.capacity + start) * p.head_size;
+    compute_scores<T, 1>(keys + first, count, run, w, p, queries, staging, weights);
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    exponentiate(start, run, w, p, row_positions, weights, row_softmax);
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    simdgroup_float8x8 sums[1][simdgroup_tiles];
+    sum_values<T, 1>(values + first, count, count, run, w, p, weights, staging, sums);
+    float2 own[simdgroup_tiles];
+    take_sums(sums[0], w, staging, own);
+    if (own_row(w) < item.heads) {
+      const ulong to = head_row(item, own_row(w), p) * p.segments + segment;
 #pragma unroll
-    for (uint c = 0; c < simdgroup_tiles; ++c) {
-      for (uint j = 0; j < 2; ++j) {
-        const uint column = w.first_column + 8 * c + own_column(w) + j;
-        if (c < w.tiles && column < p.head_size) {
-          segment_sums[to * p.head_size + column] = own[c][j];
+      for (uint c = 0; c < simdgroup_tiles; ++c) {
+        for (uint j = 0; j < 2; ++j) {
+          const uint column = w.first_column + 8 * c + own_column(w) + j;
+          if (c < w.tiles && column < p.head_size) {
+            segment_sums[to * p.head_size + column] = own[c][j];
+          }
         }
       }
     }
-  }
-  if (thread_index < item.heads) {
-    segment_softmax[head_row(item, thread_index, p) * p.segments + segment] =
-        row_softmax[thread_index];
+    if (thread_index < item.heads) {
+      segment_softmax[head_row(item, thread_index, p) * p.segments + segment] =
+          row_softmax[thread_index];
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);  // weights and softmax have been read
   }
 }
 

@@ -23,7 +23,7 @@ static Run run_from(uint begin, uint rows, threadgroup const int* row_slots,
   return run;
 }
 
-// output[t, h] = sum over i <= positions[t] of softmax(scale * query[t, h] . keys[i])[i] * values[i]
+// output[t, h] = sum over i <= positions[t] of softmax(scale * query[t, h] . keys[i])[i] * value[i]
 // for an item of up to 32 rows. Tokens of several slots are attended to slot by slot. The grid:
 // items of heads for the last tokens, which see most, down to those for the first.
 template <typename T>

@@ -191,8 +191,9 @@ struct AttentionParams {
   uint heads_per_item;  // CPU: divides heads / kv_heads
   float scale;
   uint tokens_per_item;
-  uint segments;      // of the whole capacity
-  uint aligned_rows;  // 1: every row of the caches begins at a multiple of four elements
+  uint segments;          // of the whole capacity
+  uint segments_at_once;  // of a token, each by a threadgroup that goes on with the n-th next
+  uint aligned_rows;      // 1: every row of the caches begins at a multiple of four elements
 };
 
 #ifndef __METAL_VERSION__

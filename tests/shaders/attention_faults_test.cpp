@@ -71,6 +71,7 @@ class Attention : public testing::ShaderFixture {
                                                     .scale = 1.0F,
                                                     .tokens_per_item = 1,
                                                     .segments = 1,
+                                                    .segments_at_once = 1,
                                                     .aligned_rows = 1};
   std::vector<float> query_ = std::vector<float>(8, 0.0F);
   std::vector<float> keys_ = std::vector<float>(39 * 4, 1.0F);

@@ -148,6 +148,7 @@ Problem random_problem(Random& random, std::uint32_t heads, std::uint32_t head_s
                      .scale = 0.2F,
                      .tokens_per_item = 1,
                      .segments = (capacity + kSegment - 1) / kSegment,
+                     .segments_at_once = 1,
                      .aligned_rows = head_size % 4 == 0},
           .positions = std::move(positions),
           .sequences = std::vector<std::int32_t>(tokens, 0),
@@ -173,7 +174,7 @@ class SegmentsShaderTest : public testing::ShaderFixture {
     run("attend_segments_f32",
         {reads(problem.query), reads(problem.keys), reads(problem.values), reads(problem.positions),
          reads(problem.sequences), writes(s.sums), writes(s.softmax)},
-        p, {p.tokens * items * p.segments}, {128});
+        p, {p.tokens * items * p.segments_at_once}, {128});
     return s;
   }
   std::vector<double> join(Problem& problem, Segments& segments, DType dtype) {
@@ -198,6 +199,7 @@ TEST_F(SegmentsShaderTest, SumsOfEachSegment) {
   Problem problem = random_problem(random, 5, 13, 3 * kSegment + 1, {0, 63, 64, 150, 192});
   for (const std::uint32_t heads_per_item : {1U, 3U, 5U}) {
     problem.params.heads_per_item = heads_per_item;
+    problem.params.segments_at_once = heads_per_item == 1 ? 1 : heads_per_item - 1;  // 1, 2, 4
     const AttentionParams& p = problem.params;
     const Segments segments = attend(problem);
     const std::uint32_t poison = std::bit_cast<std::uint32_t>(poisoned<float>(1)[0]);
