@@ -69,9 +69,10 @@ inline Worker worker_of(uint lane, uint simdgroup, uint head_size) {
   w.tiles = min(share, all - min(all, share * simdgroup));
   return w;
 }
-// A lane's elements of an 8 x 8 tile: two neighbours of one row.
-inline uint own_row(Worker w) { return w.lane / 4; }
-inline uint own_column(Worker w) { return w.lane % 4 * 2; }
+// The elements of an 8 x 8 tile that a lane adds up: two neighbours of one row. Other ones than
+// those it holds of a matrix off Apple, so that a missing barrier shows there.
+inline uint own_row(Worker w) { return w.lane % 8; }
+inline uint own_column(Worker w) { return w.lane / 8 * 2; }
 
 // The query heads and tokens of an item. Row r is head r % per_token of token r / per_token.
 struct Item {
