@@ -5,11 +5,13 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
+#include "kernels/attention_support.h"
 #include "shaders/shader_fixture.h"
 #include "shaders/shader_types.h"
 #include "shaders/typed_values.h"
 
 extern "C" {
+const bitnet::shaders::cpu::Library* bitnet_shader_library_attention_rows();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_attention_segments();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_attention_tiles();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_kv_cache();
@@ -305,19 +307,27 @@ TEST_F(SegmentsShaderTest, JoinedSegments) {
   }
 }
 
-class TilesShaderTest : public testing::ShaderFixture {
+// Output [tokens, heads, head_size] against the reference.
+void expect_attended(const Problem& problem, const std::vector<float>& output) {
+  const AttentionParams& p = problem.params;
+  const testing::Sizes sizes{1, 1, p.capacity, p.head_size, p.heads};
+  const std::vector<testing::Expected> expected =
+      testing::attended(sizes, {problem.positions, problem.sequences}, problem.query, problem.keys,
+                        problem.values, p.scale);
+  ASSERT_EQ(output.size(), expected.size());
+  for (std::size_t i = 0; i < output.size(); ++i) {
+    ASSERT_NEAR(output[i], expected[i].value, expected[i].bound) << "element " << i;
+  }
+}
+
+class WholeAttention : public testing::ShaderFixture {
  protected:
-  TilesShaderTest() : ShaderFixture(bitnet_shader_library_attention_tiles()) {}
-  std::vector<float> attend(Problem& problem, std::uint32_t heads_per_item,
-                            std::uint32_t tokens_per_item) {
-    AttentionParams p = problem.params;
-    p.heads_per_item = heads_per_item;
-    p.tokens_per_item = tokens_per_item;
+  using ShaderFixture::ShaderFixture;
+  std::vector<float> attend(std::string_view kernel, Problem& problem, const AttentionParams& p,
+                            std::uint32_t items) {
     auto output = poisoned<float>(std::size_t{p.tokens} * p.heads * p.head_size);
     std::vector<std::uint32_t> fault(4, 0);
-    const std::uint32_t items = (p.heads + heads_per_item - 1) / heads_per_item *
-                                ((p.tokens + tokens_per_item - 1) / tokens_per_item);
-    run("attend_tiles_f32",
+    run(kernel,
         {reads(problem.query), reads(problem.keys), reads(problem.values), reads(problem.positions),
          reads(problem.sequences), writes(output), writes(fault)},
         p, {items}, {128});
@@ -326,25 +336,46 @@ class TilesShaderTest : public testing::ShaderFixture {
   }
 };
 
+class TilesShaderTest : public WholeAttention {
+ protected:
+  TilesShaderTest() : WholeAttention(bitnet_shader_library_attention_tiles()) {}
+};
+
 // However rows are dealt to items, and wherever a row lies among an item's.
 TEST_F(TilesShaderTest, AnyItemsGiveTheSameBits) {
   Random random;
   SCOPED_TRACE(testing::trace(random));
-  Problem problem = random_problem(random, 6, 44, 150, {});
-  for (int token = 0; token < 11; ++token) {
-    problem.positions.push_back(static_cast<std::int32_t>(random.integer(0, 149)));
-  }
-  problem.sequences.assign(11, 0);
-  problem.params.tokens = 11;
-  problem.query = random.normal(std::size_t{11} * 6 * 44);
-  const std::vector<float> whole = attend(problem, 6, 5);
+  std::vector<std::int32_t> positions(11);
+  for (auto& position : positions) position = static_cast<std::int32_t>(random.integer(0, 149));
+  Problem problem = random_problem(random, 6, 44, 150, positions);
+  const auto with_items = [&](std::uint32_t heads, std::uint32_t tokens) {
+    AttentionParams p = problem.params;
+    p.heads_per_item = heads;
+    p.tokens_per_item = tokens;
+    return attend("attend_tiles_f32", problem, p,
+                  (6 + heads - 1) / heads * ((11 + tokens - 1) / tokens));
+  };
+  const std::vector<float> whole = with_items(6, 5);
+  expect_attended(problem, whole);
   struct Item {
     std::uint32_t heads, tokens;
   };
   for (const Item& item : {Item{6, 1}, Item{6, 2}, Item{3, 1}, Item{4, 1}, Item{1, 1}}) {
-    EXPECT_EQ(attend(problem, item.heads, item.tokens), whole)
+    EXPECT_EQ(with_items(item.heads, item.tokens), whole)
         << item.heads << " heads, " << item.tokens << " tokens";
   }
+}
+
+class RowsShaderTest : public WholeAttention {
+ protected:
+  RowsShaderTest() : WholeAttention(bitnet_shader_library_attention_rows()) {}
+};
+
+TEST_F(RowsShaderTest, SeveralSegmentsOfLongHeads) {
+  Random random;
+  SCOPED_TRACE(testing::trace(random));
+  Problem problem = random_problem(random, 2, 150, 140, {139, 10, 64});
+  expect_attended(problem, attend("attend_rows_f32", problem, problem.params, 6));
 }
 
 }  // namespace
