@@ -86,7 +86,7 @@ class AttentionCandidatesTest : public DeviceTest {
     const auto integers = [&](const std::vector<std::int32_t>& values) {
       return Tensor::from_host<std::int32_t>(chosen, values, {o.batch.tokens()});
     };
-    const Tensor output = poisoned(chosen, shape, o.dtype);
+    Tensor output = poisoned(chosen, shape, o.dtype);
     run(chosen, [&](ComputeEncoder& e) {
       encode_attention(e, tensor_of(chosen, o.query, shape, o.dtype), cache(o.keys),
                        cache(o.values), integers(o.batch.positions), integers(o.batch.sequences),

@@ -74,8 +74,8 @@ class Attention : public testing::ShaderFixture {
                                                     .segments_at_once = 1,
                                                     .aligned_rows = 1};
   std::vector<float> query_ = std::vector<float>(8, 0.0F);
-  std::vector<float> keys_ = std::vector<float>(39 * 4, 1.0F);
-  std::vector<float> values_ = std::vector<float>(39 * 4, 1.0F);
+  std::vector<float> keys_ = std::vector<float>(std::size_t{39} * 4, 1.0F);
+  std::vector<float> values_ = std::vector<float>(std::size_t{39} * 4, 1.0F);
   std::vector<std::int32_t> position_ = {38};
   std::vector<std::int32_t> sequence_ = {0};
 };
