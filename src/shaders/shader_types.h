@@ -165,8 +165,11 @@ struct GatherRowsParams {
 };
 
 // --- attention ---
-// Kernels keep a head's query and sum on chip.
-enum AttentionLimit : uint { max_head_size = 1024 };
+enum AttentionLimit : uint {
+  max_head_size = 1024,   // kernels keep a head's query and sum on chip
+  tile_head_size = 128,   // of the kernels that use matrices
+  segment_positions = 64  // the softmax of a token is joined from segments of these, from 0 on
+};
 // Caches are [slots, kv_heads, capacity, head_size].
 struct KvAppendParams {
   uint dtype;
@@ -177,6 +180,8 @@ struct KvAppendParams {
   uint capacity;
   uint head_size;
 };
+// An item is what a threadgroup (CPU: a work item) attends with: `tokens_per_item` consecutive
+// tokens, up to `heads_per_item` of the query heads that share a key-value head.
 struct AttentionParams {
   uint dtype;
   uint cache_dtype;
@@ -186,8 +191,12 @@ struct AttentionParams {
   uint kv_heads;
   uint capacity;
   uint head_size;
-  uint heads_per_item;  // divides heads / kv_heads
+  uint heads_per_item;  // CPU: divides heads / kv_heads
   float scale;
+  uint tokens_per_item;
+  uint segments;          // of the whole capacity
+  uint segments_at_once;  // of a token, each by a threadgroup that goes on with the n-th next
+  uint aligned_rows;      // 1: every row of the caches begins at a multiple of four elements
 };
 
 #ifndef __METAL_VERSION__
