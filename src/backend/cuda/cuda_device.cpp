@@ -103,7 +103,14 @@ Found open(const Driver& driver, int index) {
 
 std::vector<Found> find_devices(const char* driver_file) {
   try {
-    const Driver driver = load_driver(driver_file);
+    return find_devices(load_driver(driver_file));
+  } catch (const Error& error) {
+    return {{nullptr, error.what()}};
+  }
+}
+
+std::vector<Found> find_devices(const Driver& driver) {
+  try {
     check(driver, driver.init(0), "cuInit", ErrorCode::unsupported);
     int version = 0;
     check(driver, driver.driver_get_version(&version), "cuDriverGetVersion");
