@@ -89,7 +89,7 @@ class CudaDeviceTest : public ::testing::Test {
 
 TEST_F(CudaDeviceTest, HasEveryKernelOfTheBuild) {
   for (const Library& library : libraries()) {
-    for (const Kernel& kernel : library.kernels) {
+    for (const auto& kernel : std::span(library.table->kernels, library.table->kernel_count)) {
       const auto pipeline = device_->pipeline(kernel.name);
       ASSERT_NE(pipeline, nullptr) << kernel.name;
       EXPECT_EQ(pipeline->name(), kernel.name);

@@ -124,9 +124,13 @@ CUresult drain(State& s, std::size_t end) {
   return std::exchange(s.lost, CUDA_SUCCESS);
 }
 
+std::span<const shaders::FunctionConstant> declared(const Library& library) {
+  return {library.table->constants, library.table->constant_count};
+}
+
 std::vector<backend::Constant> constants_of(const Module& module) {
   std::vector<backend::Constant> constants;
-  for (const shaders::FunctionConstant& constant : module.library->constants) {
+  for (const shaders::FunctionConstant& constant : declared(*module.library)) {
     const auto defined = module.globals.find(std::string("msl_defined_") + constant.name);
     if (defined == module.globals.end() || defined->second[0] == std::byte{0}) continue;
     backend::Constant value{.index = constant.index,
@@ -319,7 +323,7 @@ void add_kernels(Driver& d) {
       const auto found = std::ranges::find(libraries, image, &Library::image);
       if (found == libraries.end()) return CUDA_ERROR_INVALID_IMAGE;
       auto* made = new Module{&*found, {}};
-      for (const shaders::FunctionConstant& constant : found->constants) {
+      for (const shaders::FunctionConstant& constant : declared(*found)) {
         const bool is_bool = constant.type == shaders::ConstantType::boolean;
         made->globals[std::string("msl_value_") + constant.name].resize(is_bool ? 1 : 4);
         made->globals[std::string("msl_defined_") + constant.name].resize(1);

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The command line: `mslc translate`, `mslc strict` and `mslc cuda`."""
+"""The command line: `mslc translate` and `mslc strict`."""
 
 import argparse
 import json
 import pathlib
 import sys
 
-from mslc import attributes, checks, cuda, declarations, emit, kernels, strict, table, tokens
+from mslc import attributes, checks, declarations, emit, kernels, strict, table, tokens
 
 
 def translate(path, clang, include_folders=(), definitions=()):
@@ -49,15 +49,6 @@ def _run_strict(options):
     return strict.run(options.source, options.clang, options.include, options.define, translate)
 
 
-def _run_cuda(options):
-    libraries = [(pathlib.Path(table).stem,
-                  json.loads(pathlib.Path(table).read_text(encoding="utf-8")),
-                  pathlib.Path(image).resolve().as_posix()) for table, image in options.library]
-    pathlib.Path(options.output).write_text(cuda.write(libraries, options.architecture),
-                                            encoding="utf-8")
-    return 0
-
-
 def main(arguments):
     parser = argparse.ArgumentParser(prog="mslc", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -73,15 +64,9 @@ def main(arguments):
     translation.add_argument("-o", "--output", required=True)
     translation.add_argument("--table", help="where the argument table goes, as JSON")
     translation.add_argument("--depfile", help="where the files read are listed, for make")
-    library = commands.add_parser("cuda")
-    library.set_defaults(function=_run_cuda)
-    library.add_argument("--library", nargs=2, action="append", required=True,
-                         metavar=("TABLE", "IMAGE"), help="what translate wrote, and its fat binary")
-    library.add_argument("--architecture", type=int, required=True, help="such as 90")
-    library.add_argument("-o", "--output", required=True)
     options = parser.parse_args(arguments)
     try:
         return options.function(options)
-    except (tokens.MslError, tokens.PreprocessorError, cuda.TableError) as error:
+    except (tokens.MslError, tokens.PreprocessorError) as error:
         print(error, file=sys.stderr)
         return 1
