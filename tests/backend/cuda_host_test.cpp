@@ -11,6 +11,7 @@
 #include "backend/conformance.h"
 #include "backend/cuda/cuda_device.h"
 #include "backend/fake_cuda_driver.h"
+#include "backend/function_constants.h"
 #include "shaders/shader_types.h"
 #include "support/errors.h"
 
@@ -48,7 +49,7 @@ class CudaHost : public ::testing::Test {
     const std::array bindings = {x, output};
     const shaders::ScaleParams parameters{
         .dtype = static_cast<std::uint32_t>(DType::f32), .count = count, .factor = 2.0F};
-    commands.dispatch({.pipeline = device_->pipeline("scale_values_f32"),
+    commands.dispatch({.pipeline = without_options(*device_, "scale_values_f32"),
                        .buffers = bindings,
                        .parameters = std::as_bytes(std::span(&parameters, 1)),
                        .threadgroups = {.x = (count + 31) / 32},
