@@ -10,6 +10,7 @@
 
 #include "backend/conformance.h"
 #include "backend/cuda/cuda_device.h"
+#include "backend/cuda/library.h"
 #include "backend/fake_cuda_driver.h"
 #include "backend/function_constants.h"
 #include "shaders/shader_types.h"
@@ -128,6 +129,23 @@ TEST_F(CudaHost, EveryUserOfTheFaultWordsHasItsOwn) {
     const std::byte* first = words.buffer->host() + words.offset;
     EXPECT_THAT(std::vector<std::byte>(first, first + words.size), ::testing::Each(std::byte{0}));
     EXPECT_TRUE(seen.insert(first).second);
+  }
+}
+
+TEST_F(CudaHost, APipelineIsMadeOnceForEachSetOfConstants) {
+  for (const cuda::Library& library : cuda::libraries()) {
+    const char* name = library.table->kernels[0].name;
+    std::vector<Constant> constants = zero_constants(name);
+    const auto zero = device_->pipeline(name, constants);
+    ASSERT_NE(zero, nullptr);
+    EXPECT_EQ(device_->pipeline(name, constants), zero);
+    if (constants.empty()) continue;
+    EXPECT_NE(device_->pipeline(name), zero) << name << ": zero is a value";
+    constants[0].bits = 1;
+    EXPECT_NE(device_->pipeline(name, constants), zero) << name;
+    constants[0].index = 31;
+    EXPECT_THAT(error_of([&] { static_cast<void>(device_->pipeline(name, constants)); }),
+                is_error(ErrorCode::invalid_argument, HasSubstr("no function constant")));
   }
 }
 
