@@ -36,7 +36,8 @@ const std::vector<DeviceReport>& registry() {
     std::vector<DeviceReport> list = cuda_reports();
     list.push_back({"cpu", Device(backend::cpu::make_device({})), ""});
     list.push_back({"metal", std::nullopt, "the Metal backend does not exist yet"});
-    std::ranges::stable_partition(list, [](const auto& report) { return !!report.device; });
+    std::stable_partition(list.begin(), list.end(),
+                          [](const DeviceReport& report) { return report.device.has_value(); });
     return list;
   }();
   return reports;
