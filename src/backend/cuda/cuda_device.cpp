@@ -123,6 +123,7 @@ std::vector<Found> find_devices(const Driver& driver) {
     check(driver, driver.device_get_count(&count), "counting GPUs");
     if (count == 0) return {{nullptr, "the NVIDIA driver sees no GPU"}};
     std::vector<Found> found;
+    found.reserve(static_cast<std::size_t>(count));
     for (int index = 0; index < count; ++index) found.push_back(open(driver, index));
     return found;
   } catch (const Error& error) {

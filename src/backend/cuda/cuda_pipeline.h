@@ -86,8 +86,8 @@ class KernelCache {
     std::shared_ptr<const T> item;
   };
   struct Entry {
-    const Library* library;
-    const shaders::cpu::Kernel* kernel;
+    const Library* library = nullptr;
+    const shaders::cpu::Kernel* kernel = nullptr;
     std::vector<Specialised<CudaPipeline>> pipelines;
   };
   std::shared_ptr<const Module> module_of(const Library& library,
