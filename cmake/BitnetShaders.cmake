@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-# Compiling .metal files: for the CPU device (Clang), for NVIDIA GPUs (nvcc), and the strict check.
+# Compiling .metal files: for the CPU device (Clang), and the strict check. BitnetCuda.cmake has
+# NVIDIA GPUs.
 #
 #   bitnet_add_shaders(<list> <objects> <file>...)    what the library is made of besides its sources
-#   bitnet_add_cuda_shaders(<target> <file>...)       a target that makes a cubin and PTX of each
 #   bitnet_add_strict_tests(<file>...)                a test per file: shader-strict/<name>
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
@@ -15,7 +15,6 @@ find_program(BITNET_SHADER_CLANG NAMES ${bitnet_clang_names} clang++
              DOC "Clang for the Metal kernels of the CPU device")
 # C++ for OpenCL as the strict check needs it: older versions misread address spaces.
 find_program(BITNET_STRICT_CLANG NAMES clang++-22 DOC "Clang 22 for the strict shader check")
-find_program(BITNET_NVCC NAMES nvcc PATHS /usr/local/cuda/bin DOC "CUDA compiler for the kernels")
 
 set(bitnet_mslc_folder ${PROJECT_SOURCE_DIR}/tools/mslc)
 set(bitnet_compat_folder ${PROJECT_SOURCE_DIR}/src/shaders/compat)
@@ -106,38 +105,6 @@ function(bitnet_add_shaders out_list out_objects)
   configure_file(${PROJECT_SOURCE_DIR}/cmake/shader_libraries.cpp.in ${list} @ONLY)
   set(${out_list} ${list} PARENT_SCOPE)
   set(${out_objects} ${objects} PARENT_SCOPE)
-endfunction()
-
-# sm_90 (H100) as machine code, and PTX that a driver can compile for what comes after.
-function(bitnet_add_cuda_shaders target)
-  if(NOT BITNET_NVCC OR NOT BITNET_SHADER_CLANG)
-    message(STATUS "Metal kernels for CUDA: left out, nvcc was not found")
-    return()
-  endif()
-  set(outputs "")
-  foreach(file ${ARGN})
-    cmake_path(GET file STEM stem)
-    bitnet_translate_shader(translated ${file})
-    set(base ${CMAKE_CURRENT_BINARY_DIR}/shaders/${stem})
-    foreach(kind cubin ptx)
-      if(kind STREQUAL "cubin")
-        set(architecture -arch=sm_90)
-      else()
-        set(architecture -arch=compute_90)
-      endif()
-      add_custom_command(
-        OUTPUT ${base}.${kind}
-        COMMAND ${BITNET_NVCC} -${kind} ${architecture} -std=c++20 -O3 -lineinfo --fmad=false
-                --expt-relaxed-constexpr -diag-suppress=177,186,550 -I ${bitnet_compat_folder}/cuda
-                -MD -MF ${base}.${kind}.d -x cu ${translated} -o ${base}.${kind}
-        DEPENDS ${translated}
-        DEPFILE ${base}.${kind}.d
-        WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
-        COMMENT "Compiling ${stem}.metal for CUDA (${kind})" VERBATIM)
-      list(APPEND outputs ${base}.${kind})
-    endforeach()
-  endforeach()
-  add_custom_target(${target} DEPENDS ${outputs})
 endfunction()
 
 function(bitnet_add_strict_tests)

@@ -1,17 +1,43 @@
 // SPDX-License-Identifier: MIT
 #include "device/registry.h"
 
+#include <algorithm>
+#include <string>
+
 #include "backend/cpu/cpu_device.h"
 #include "utils/checks.h"
+#ifdef BITNET_CUDA
+#include "backend/cuda/cuda_device.h"
+#endif
 
 namespace bitnet {
+namespace {
+
+// "cuda", "cuda1", ...: one per GPU; one with the reason when there is none.
+std::vector<DeviceReport> cuda_reports() {
+  std::vector<DeviceReport> reports;
+#ifdef BITNET_CUDA
+  for (backend::cuda::Found& found : backend::cuda::find_devices()) {
+    const std::string number = reports.empty() ? "" : std::to_string(reports.size());
+    DeviceReport report{"cuda" + number, std::nullopt, std::move(found.reason)};
+    if (found.device != nullptr) report.device = Device(std::move(found.device));
+    reports.push_back(std::move(report));
+  }
+#else
+  reports.push_back({"cuda", std::nullopt, "this build has no CUDA device: nvcc was not found"});
+#endif
+  return reports;
+}
+
+}  // namespace
 
 const std::vector<DeviceReport>& registry() {
   static const std::vector<DeviceReport> reports = [] {
-    std::vector<DeviceReport> list;
+    std::vector<DeviceReport> list = cuda_reports();
     list.push_back({"cpu", Device(backend::cpu::make_device({})), ""});
-    list.push_back({"cuda", std::nullopt, "the CUDA backend does not exist yet"});
     list.push_back({"metal", std::nullopt, "the Metal backend does not exist yet"});
+    std::stable_partition(list.begin(), list.end(),
+                          [](const DeviceReport& report) { return report.device.has_value(); });
     return list;
   }();
   return reports;

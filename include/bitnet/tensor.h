@@ -68,7 +68,8 @@ class BITNET_API Tensor {
   static Tensor from_bytes(const Device& device, std::span<const std::byte> bytes, Shape shape,
                            DType dtype);
 
-  // Copies to the host in row-major order; throws when T is not the tensor's dtype.
+  // Copies to the host in row-major order, from device-only memory too; throws when T is not the
+  // tensor's dtype. Commands that write the tensor have completed.
   template <typename T>
   [[nodiscard]] std::vector<T> to_host() const {
     std::vector<T> values(static_cast<std::size_t>(shape().elements()));
@@ -112,6 +113,7 @@ class BITNET_API Tensor {
   struct Impl;
   explicit Tensor(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
   void copy_to(std::span<std::byte> out, DType dtype) const;
+  [[nodiscard]] Tensor host_visible() const;
   [[nodiscard]] std::byte* host_pointer(DType dtype) const;
   [[nodiscard]] Tensor view(Shape shape, std::span<const std::int64_t> strides,
                             std::size_t offset) const;

@@ -63,9 +63,23 @@ Tensor new_tensor(const Device& device, const Type& type, const Shape& shape) {
                                type.group_size);
 }
 
+// Memory that only executions touch: the device's own where it has any.
+Tensor new_device_tensor(const Device& device, const Type& type, const Shape& shape) {
+  return view_of(device, device.allocate(bytes_of(type, shape), bitnet::Storage::device_only), 0,
+                 type, shape);
+}
+
 void encode_copy(ComputeEncoder& encoder, const Tensor& from, const Tensor& to) {
   if (from.byte_size() > 0) encoder.commands().copy(kernels::reads(from), kernels::writes(to));
   if (from.dtype() == DType::ternary) encode_copy(encoder, from.scales(), to.scales());
+}
+
+// A constant where the device reads it fastest: as it is, or copied out of the host's memory.
+Tensor place(ComputeEncoder& encoder, const Tensor& value) {
+  if (value.device().capabilities().unified_memory) return value;
+  Tensor placed = new_device_tensor(value.device(), type_of(value), value.shape());
+  encode_copy(encoder, value, placed);
+  return placed;
 }
 
 }  // namespace
@@ -132,14 +146,14 @@ void Program::place_constants() {
   for (const NodeId id : schedule_.constant) {
     const Node& node = ir_.nodes[id];
     if (node.op == Op::constant) {
-      known_[node.outputs[0]] = node.get<Tensor>("value").to(device_);
+      known_[node.outputs[0]] = place(encoder, node.get<Tensor>("value").to(device_));
       continue;
     }
     for (const ValueId output : node.outputs) {
       const Type& type = ir_.values[output].type;
       const Shape shape = shape_of(type, {});
       known_[output] = encoder_of(node.op) == nullptr ? known_[node.inputs[0]].reshape(shape)
-                                                      : new_tensor(device_, type, shape);
+                                                      : new_device_tensor(device_, type, shape);
     }
     if (encoder_of(node.op) != nullptr) encode(encoder, node, encoder_of(node.op), known_);
   }
@@ -287,6 +301,15 @@ Program::Workspace Program::acquire(std::shared_ptr<const Plan> plan) const {
     if (!is_scratch(value)) continue;
     workspace.tensors[value] = workspace.tensors[node.inputs[0]].reshape(plan->shapes[value]);
   }
+  workspace.inputs.clear();
+  if (!device_.capabilities().unified_memory) {
+    for (const ValueId value : ir_.placeholders) {
+      const bool is_read = schedule_.storage_of[value] != Schedule::kNoStorage;
+      workspace.inputs.push_back(
+          is_read ? new_device_tensor(device_, ir_.values[value].type, plan->shapes[value])
+                  : Tensor());
+    }
+  }
   workspace.plan = std::move(plan);
   return workspace;
 }
@@ -315,7 +338,14 @@ std::vector<Tensor> Program::execute(std::span<const Tensor> inputs, const State
   Lease lease(*this, plan_for(match_all(inputs, states)));
   const Plan& plan = *(*lease).plan;
   std::vector<Tensor>& tensors = (*lease).tensors;
-  for (std::size_t i = 0; i < inputs.size(); ++i) tensors[ir_.placeholders[i]] = inputs[i];
+  CommandBuffer commands = device_.new_command_buffer();
+  ComputeEncoder encoder = commands.new_compute_encoder();
+  const std::vector<Tensor>& own_inputs = (*lease).inputs;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const bool is_copied = !own_inputs.empty() && own_inputs[i];
+    if (is_copied) encode_copy(encoder, inputs[i], own_inputs[i]);
+    tensors[ir_.placeholders[i]] = is_copied ? own_inputs[i] : inputs[i];
+  }
   for (const ValueId state : schedule_.states) tensors[state] = states[ir_.values[state].name];
   for (const Storage& storage : schedule_.storages) {
     if (storage.kind != Storage::Kind::output) continue;
@@ -328,8 +358,6 @@ std::vector<Tensor> Program::execute(std::span<const Tensor> inputs, const State
     tensors[value] = tensors[ir_.nodes[id].inputs[0]].reshape(plan.shapes[value]);
   }
 
-  CommandBuffer commands = device_.new_command_buffer();
-  ComputeEncoder encoder = commands.new_compute_encoder();
   for (const NodeId id : schedule_.steps) {
     encode(encoder, ir_.nodes[id], encoder_of(ir_.nodes[id].op), tensors);
   }
@@ -370,7 +398,7 @@ StateSet Program::new_states(const std::map<std::string, std::int64_t>& extents)
       shape[axis] = found->second;
       used[dim.symbol] = true;
     }
-    Tensor tensor = Tensor::empty(device_, shape, info.type.dtype);
+    Tensor tensor = new_device_tensor(device_, info.type, shape);
     if (tensor.byte_size() > 0) encoder.commands().fill(kernels::writes(tensor), 0);
     states.set(info.name, std::move(tensor));
   }

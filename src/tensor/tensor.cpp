@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "backend/backend.h"
 #include "utils/checks.h"
 
 namespace bitnet {
@@ -120,8 +121,9 @@ Tensor Tensor::from_bytes(const Device& device, std::span<const std::byte> bytes
 Tensor Tensor::to(const Device& device) const {
   if (device == impl_->device) return *this;
   if (dtype() == DType::ternary) {
-    const Buffer codes = device.allocate(bytes().size());
-    std::memcpy(codes.host().data(), bytes().data(), bytes().size());
+    const Tensor source = host_visible();
+    const Buffer codes = device.allocate(byte_size());
+    std::memcpy(codes.host().data(), source.bytes().data(), byte_size());
     return from_packed(device, codes, shape()[0], shape()[1], packing(), scales().to(device),
                        group_size());
   }
@@ -240,8 +242,24 @@ std::byte* Tensor::host_pointer(DType dtype) const {
   return impl_->buffer.host().data() + offset();
 }
 
+// This tensor where the host can address it, else the same in shared memory.
+Tensor Tensor::host_visible() const {
+  if (impl_->buffer.impl()->host() != nullptr) return *this;
+  const std::size_t bytes = byte_size();
+  Impl impl = *impl_;
+  impl.buffer = impl.device.allocate(bytes);
+  impl.offset = 0;
+  const auto commands = impl.device.impl()->new_commands();
+  commands->copy({impl_->buffer.impl(), offset(), bytes, backend::Access::read},
+                 {impl.buffer.impl(), 0, bytes, backend::Access::write});
+  commands->commit();
+  commands->wait();
+  return Tensor(std::make_shared<const Impl>(std::move(impl)));
+}
+
 void Tensor::copy_to(std::span<std::byte> out, DType dtype) const {
-  const std::byte* source = host_pointer(dtype);
+  const Tensor visible = host_visible();
+  const std::byte* source = visible.host_pointer(dtype);
   const std::size_t element = size_of(dtype);
   if (out.empty()) return;
   if (is_contiguous()) {

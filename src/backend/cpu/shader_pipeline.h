@@ -2,13 +2,13 @@
 // Metal kernels, translated and compiled into this library, as pipelines of the CPU device.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <span>
 #include <string_view>
 
 #include "backend/cpu/cpu_commands.h"
 #include "backend/cpu/shader_runner.h"
+#include "backend/shader_arguments.h"
 #include "shaders/compat/cpu/abi.h"
 
 namespace bitnet::backend::cpu {
@@ -39,14 +39,11 @@ class ShaderPipeline final : public CpuPipeline {
  private:
   ShaderPipeline(const shaders::cpu::Library& library, const shaders::cpu::Kernel& kernel,
                  std::span<const Constant> constants, std::shared_ptr<ShaderRunnerPool> runners);
-  [[nodiscard]] bool is_present(const shaders::cpu::Argument& argument) const noexcept;
-  void check_argument(const shaders::cpu::Argument& argument, const Dispatch& dispatch) const;
   void run_groups(const Launch& launch, std::span<void* const> buffers) const;
 
   const shaders::cpu::Kernel& kernel_;
   std::shared_ptr<ShaderRunnerPool> runners_;
-  std::array<std::uint32_t, shaders::cpu::kFunctionConstants> constants_{};
-  std::array<bool, shaders::cpu::kFunctionConstants> constants_defined_{};
+  FunctionConstants constants_;
 };
 
 }  // namespace bitnet::backend::cpu

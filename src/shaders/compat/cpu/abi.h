@@ -6,15 +6,22 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "../table.h"
+
 namespace bitnet::shaders::cpu {
+
+using shaders::Argument;
+using shaders::ArgumentKind;
+using shaders::ConstantType;
+using shaders::FunctionConstant;
+using shaders::kBufferSlots;
+using shaders::kFunctionConstants;
 
 struct Size3 {
   std::uint32_t x, y, z;
 };
 
 inline constexpr std::uint32_t kSimdWidth = 32;
-inline constexpr std::uint32_t kBufferSlots = 31;
-inline constexpr std::uint32_t kFunctionConstants = 32;  // indices below this, as mslc checks
 
 // One threadgroup in flight.
 struct Threadgroup {
@@ -35,26 +42,6 @@ struct Thread {
   std::uint32_t lane;   // in its SIMD-group
   std::uint32_t simdgroup;
   const Threadgroup* group;
-};
-
-enum class ArgumentKind : std::uint8_t { buffer, constant_bytes, threadgroup };
-
-struct Argument {
-  const char* name;
-  std::uint32_t index;  // of the buffer or threadgroup slot
-  ArgumentKind kind;
-  bool is_read_only;
-  std::uint32_t size;  // bytes of one element
-  std::uint32_t alignment;
-  std::int32_t condition;  // index of the function constant it depends on; -1: always there
-};
-
-enum class ConstantType : std::uint8_t { boolean, int32, uint32, float32 };
-
-struct FunctionConstant {
-  const char* name;
-  std::uint32_t index;
-  ConstantType type;
 };
 
 struct Kernel {

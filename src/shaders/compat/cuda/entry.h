@@ -109,12 +109,20 @@ struct Call<void (*)(P...)> {
   }
 };
 
-// One type per constant, so that is_function_constant_defined() knows which it is asked about.
-#define MSL_CONSTANT_OBJECT(T, name, value, is_defined)              \
-  static constexpr struct name##_msl_type {                          \
-    MSL_INLINE constexpr operator T() const { return value; }        \
-    MSL_INLINE constexpr bool defined() const { return is_defined; } \
-  } name {                                                           \
+// One type per constant, so that is_function_constant_defined() knows which it is asked about. A
+// value known only at run time needs an object that exists on the device; it has no bytes to read.
+#ifdef MSL_RUNTIME_CONSTANTS
+#define MSL_CONSTANT_STORAGE static __constant__ const
+#define MSL_CONSTANT_READ MSL_INLINE
+#else
+#define MSL_CONSTANT_STORAGE static constexpr
+#define MSL_CONSTANT_READ MSL_INLINE constexpr
+#endif
+#define MSL_CONSTANT_OBJECT(T, name, value, is_defined)            \
+  MSL_CONSTANT_STORAGE struct name##_msl_type {                    \
+    MSL_CONSTANT_READ operator T() const { return value; }         \
+    MSL_CONSTANT_READ bool defined() const { return is_defined; }  \
+  } name {                                                         \
   }
 
 }  // namespace msl

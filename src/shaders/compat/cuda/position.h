@@ -3,22 +3,13 @@
 // grid is in threads; at its edges threadgroups are smaller, as Metal's are.
 #pragma once
 
+#include "arguments.h"
+
 namespace metal {
 namespace msl {
 
-struct Size3 {
-  uint x, y, z;
-};
-
-// The one parameter of every entry point. A `constant T&` argument holds, in place of a pointer,
-// the offset of its bytes in `bytes`.
-struct alignas(16) Arguments {
-  ulong slots[31];
-  uint threadgroup_offsets[8];  // of [[threadgroup(n)]] arguments, in dynamic shared memory
-  Size3 grid;                   // in threads
-  uint reserved;
-  alignas(16) uchar bytes[1024];
-};
+using bitnet::shaders::cuda::Arguments;
+using bitnet::shaders::cuda::Size3;
 
 struct Position {
   Size3 in_threadgroup;
