@@ -138,17 +138,17 @@ struct ThreeInFive {
   }
 };
 
-// One trit of a matrix in a packing that is known at run time only.
-inline int load_trit(uint packing, device const uchar* packed, uint cols, uint row, uint col) {
-  uint code = 0;
-  if (packing == packing_two_bit) {
-    code = TwoBit::code(packed, cols, row, col);
-  } else if (packing == packing_two_bit_tiled) {
-    code = TwoBitTiled::code(packed, cols, row, col);
-  } else if (packing == packing_five_in_eight) {
-    code = FiveInEight::code(packed, cols, row, col);
-  } else {
-    code = ThreeInFive::code(packed, cols, row, col);
-  }
-  return int(code) - 1;
+// The codes of columns col .. col + 3, where 4 divides col; those in the padding may be anything.
+template <typename P>
+inline metal::uint4 load_codes_of(device const uchar* packed, uint cols, uint row, uint col) {
+  return metal::uint4(P::code(packed, cols, row, col), P::code(packed, cols, row, col + 1),
+                      P::code(packed, cols, row, col + 2), P::code(packed, cols, row, col + 3));
+}
+// The same of a packing that is known at run time only.
+inline metal::uint4 load_codes(uint packing, device const uchar* packed, uint cols, uint row,
+                               uint col) {
+  if (packing == packing_two_bit) return load_codes_of<TwoBit>(packed, cols, row, col);
+  if (packing == packing_two_bit_tiled) return load_codes_of<TwoBitTiled>(packed, cols, row, col);
+  if (packing == packing_five_in_eight) return load_codes_of<FiveInEight>(packed, cols, row, col);
+  return load_codes_of<ThreeInFive>(packed, cols, row, col);
 }
