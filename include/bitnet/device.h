@@ -32,13 +32,18 @@ struct Capabilities {
   std::uint64_t memory_bytes = 0;      // physical memory the device can address
   std::uint64_t max_buffer_bytes = 0;  // largest single allocation
   std::uint32_t max_threads_per_threadgroup = 1;
-  std::uint32_t simd_width = 1;  // threads of a SIMD-group or warp
-  bool unified_memory = false;   // host and device share physical memory
+  std::uint32_t simd_width = 1;                // threads of a SIMD-group or warp
+  bool unified_memory = false;                 // host and device share physical memory
+  std::uint32_t threadgroup_memory_bytes = 0;  // of one threadgroup; 0: there is none
+  bool simdgroup_matrix = false;               // Metal's 8 x 8 matrices, or tensor cores
+  bool tensor_operations = false;              // Metal 4 matmul2d on int8
 };
 
 struct DeviceOptions {
-  unsigned threads = 0;           // CPU worker threads; 0: BITNET_THREADS, else one per core
-  std::string instruction_set{};  // CPU: an upper limit ("generic", "avx2", ...); "": the best
+  unsigned threads = 0;  // CPU worker threads; 0: BITNET_THREADS, else one per core
+  // CPU: an upper limit ("generic", "avx2", ...); "": BITNET_CPU_ISA, else the best. "metal": the
+  // Metal kernels in place of the native ones, for checking them; slow.
+  std::string instruction_set{};
 };
 
 // A shared handle; every member may be called from any thread.

@@ -87,6 +87,9 @@ class Commands {
   virtual void dispatch(const Dispatch& dispatch) = 0;
   virtual void copy(const Binding& from, const Binding& to) = 0;  // equal sizes, no overlap
   virtual void fill(const Binding& to, std::uint8_t value) = 0;
+  // Where Metal kernels report bad input (shaders::Fault, zeroed): what wait() then throws is
+  // fault.h's. One for the whole command buffer.
+  [[nodiscard]] virtual Binding faults() = 0;
   virtual void commit() = 0;
   // Throws what the device reported, once.
   virtual void wait() = 0;

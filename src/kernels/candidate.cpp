@@ -23,6 +23,12 @@ void report_choice(std::string_view operation, std::string_view candidate,
   std::fputs(line.c_str(), stderr);
 }
 
+std::string_view needs_simdgroups(const Capabilities& capabilities) noexcept {
+  return capabilities.simd_width == 32 ? "" : "needs SIMD-groups of 32 threads";
+}
+
+backend::Binding faults(ComputeEncoder& encoder) { return encoder.commands().faults(); }
+
 backend::Binding bind(const Tensor& tensor, backend::Access access) {
   if (!tensor) return {};
   return {tensor.buffer().impl(), tensor.offset(), tensor.byte_size(), access};

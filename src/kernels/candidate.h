@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "bitnet/command.h"
 
@@ -19,6 +20,9 @@ namespace bitnet::kernels {
 struct Launch {
   backend::Extent threadgroups;
   backend::Extent threads_per_threadgroup;
+  // As backend::Dispatch has them.
+  backend::Extent grid_threads = {0, 0, 0};
+  std::vector<std::uint32_t> threadgroup_bytes{};
 };
 
 template <typename Problem>
@@ -28,7 +32,14 @@ struct Candidate {
   std::string_view (*declines)(const Problem& problem, const Capabilities& capabilities);
   std::string (*kernel)(const Problem& problem);  // the device's name for the function
   Launch (*launch)(const Problem& problem, const Capabilities& capabilities);
+  // The function constants of the kernel; null: it has none.
+  std::vector<backend::Constant> (*constants)(const Problem& problem,
+                                              const Capabilities& capabilities) = nullptr;
 };
+
+// Why a Metal kernel leaves a problem to native ones: "", or what the device lacks. All of them are
+// written for SIMD-groups of 32.
+[[nodiscard]] std::string_view needs_simdgroups(const Capabilities& capabilities) noexcept;
 
 // An operation whose CPU kernel, "cpu_<operation>", splits into independent work items (rows,
 // tokens, heads) and takes every problem: the plainest candidate of most families.
@@ -61,12 +72,20 @@ template <typename Problem>
 [[nodiscard]] Choice choose(const Device& device, std::string_view operation,
                             std::span<const Candidate<Problem>> candidates,
                             const Problem& problem) {
+  const Capabilities& capabilities = device.capabilities();
   for (const Candidate<Problem>& candidate : candidates) {
-    const auto pipeline = device.impl()->pipeline(candidate.kernel(problem));
+    const std::string_view reason = candidate.declines(problem, capabilities);
+    if (!reason.empty()) {
+      if (verbose_dispatch()) report_choice(operation, candidate.name, reason);
+      continue;
+    }
+    const std::vector<backend::Constant> constants =
+        candidate.constants == nullptr ? std::vector<backend::Constant>()
+                                       : candidate.constants(problem, capabilities);
+    const auto pipeline = device.impl()->pipeline(candidate.kernel(problem), constants);
     if (pipeline == nullptr) continue;
-    const std::string_view reason = candidate.declines(problem, device.capabilities());
-    if (verbose_dispatch()) report_choice(operation, candidate.name, reason);
-    if (reason.empty()) return {pipeline, candidate.launch(problem, device.capabilities())};
+    if (verbose_dispatch()) report_choice(operation, candidate.name, "");
+    return {pipeline, candidate.launch(problem, capabilities)};
   }
   utils::fail(ErrorCode::unsupported, operation, "device ", name(device.backend()),
               " has no kernel for this problem");
@@ -84,6 +103,9 @@ template <typename Problem>
   return bind(tensor, backend::Access::read_write);
 }
 
+// Where the kernels of this command buffer report bad input: a buffer for `device atomic_uint*`.
+[[nodiscard]] backend::Binding faults(ComputeEncoder& encoder);
+
 template <typename Parameters>
 void dispatch(ComputeEncoder& encoder, const Choice& choice,
               std::initializer_list<backend::Binding> bindings, const Parameters& parameters,
@@ -94,7 +116,9 @@ void dispatch(ComputeEncoder& encoder, const Choice& choice,
                                .parameters = std::as_bytes(std::span(&parameters, 1)),
                                .threadgroups = choice.launch.threadgroups,
                                .threads_per_threadgroup = choice.launch.threads_per_threadgroup,
-                               .work = work});
+                               .work = work,
+                               .grid_threads = choice.launch.grid_threads,
+                               .threadgroup_bytes = choice.launch.threadgroup_bytes});
 }
 
 // Argument checks shared by the families; `function` is the public name, e.g. "encode_rope".

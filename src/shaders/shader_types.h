@@ -9,6 +9,16 @@ namespace bitnet::shaders {
 using uint = std::uint32_t;
 #endif
 
+// --- faults ---
+// Bad input a kernel meets while it runs, the first one only: `value` is outside [0, limit).
+enum FaultKind : uint { fault_none = 0, fault_token_id = 1, fault_position = 2, fault_slot = 3 };
+struct Fault {
+  uint taken;  // 0 until a thread has something to report
+  uint kind;
+  uint value;  // the bits of an int
+  uint limit;
+};
+
 // --- quantization ---
 // A ternary matrix. The scale of row n, column k is scales[n * scale_stride + k / group_cols].
 struct TernaryLayout {

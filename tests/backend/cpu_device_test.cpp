@@ -24,11 +24,19 @@ class CpuDeviceTest : public ::testing::Test {
   std::shared_ptr<backend::Device> device_ = make_device({.threads = 3, .instruction_set = ""});
 };
 
+TEST(CpuMetalDevice, HasTheMetalKernelsAndNoOthers) {
+  const auto device = make_device({.threads = 2, .instruction_set = "metal"});
+  EXPECT_EQ(device->pipeline("cpu_scale"), nullptr);
+  EXPECT_NE(device->pipeline("sum_rows_f32"), nullptr);
+  EXPECT_EQ(device->capabilities().instruction_set, "metal");
+  EXPECT_EQ(device->capabilities().simd_width, 32U);
+}
+
 TEST_F(CpuDeviceTest, AnUnusableDispatchIsRejected) {
   const auto pipeline = device_->pipeline("cpu_scale");
   ASSERT_NE(pipeline, nullptr);
   EXPECT_EQ(pipeline->name(), "cpu_scale");
-  const std::vector<Binding> many(13);
+  const std::vector<Binding> many(17);
   const std::vector<std::byte> parameters(257);
   const auto commands = device_->new_commands();
   const auto rejects = [&](const std::string& part, std::span<const Binding> bindings,
@@ -43,7 +51,7 @@ TEST_F(CpuDeviceTest, AnUnusableDispatchIsRejected) {
                 }),
                 is_error(ErrorCode::invalid_argument, HasSubstr(part)));
   };
-  rejects("binds 13 buffers", many, {}, {});
+  rejects("binds 17 buffers", many, {}, {});
   rejects("257 parameter bytes", {}, parameters, {});
   rejects("one-dimensional grid", {}, {}, {.x = 1, .y = 2, .z = 1});
 }

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "backend/cpu/instruction_set.h"
+#include "backend/cpu/shader_pipeline.h"
 
 namespace bitnet::testing {
 namespace {
@@ -23,6 +24,10 @@ std::vector<NamedDevice> list_devices() {
     // Three threads even on small machines, so that work is split unevenly.
     devices.push_back(
         {"cpu_" + text, Device::named("cpu", {.threads = 3, .instruction_set = text})});
+  }
+  if (!backend::cpu::shader_libraries().empty()) {
+    devices.push_back(
+        {"cpu_metal", Device::named("cpu", {.threads = 3, .instruction_set = "metal"})});
   }
   for (const DeviceReport& report : report_devices()) {
     if (report.device && report.name != "cpu") devices.push_back({report.name, *report.device});

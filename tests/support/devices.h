@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The devices every kernel test runs on: each one present, and the CPU at each instruction set.
+// The devices every kernel test runs on: each one present, the CPU at each instruction set,
+// and the CPU with the Metal kernels in place of its own.
 #pragma once
 
 #include <functional>

@@ -38,6 +38,9 @@ std::string as_json(const std::vector<DeviceReport>& reports) {
       entry["max_buffer_bytes"] = is.max_buffer_bytes;
       entry["simd_width"] = is.simd_width;
       entry["max_threads_per_threadgroup"] = is.max_threads_per_threadgroup;
+      entry["threadgroup_memory_bytes"] = is.threadgroup_memory_bytes;
+      entry["simdgroup_matrix"] = is.simdgroup_matrix;
+      entry["tensor_operations"] = is.tensor_operations;
       entry["unified_memory"] = is.unified_memory;
     } else {
       entry["reason"] = report.reason;

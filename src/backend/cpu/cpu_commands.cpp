@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "backend/fault.h"
 #include "utils/checks.h"
 
 namespace bitnet::backend::cpu {
@@ -24,6 +25,18 @@ std::uint32_t grain_of(const Launch& launch) {
 }
 
 }  // namespace
+
+class FaultBuffer final : public Buffer {
+ public:
+  [[nodiscard]] std::size_t size() const noexcept override { return sizeof(shaders::Fault); }
+  [[nodiscard]] std::byte* host() const noexcept override {
+    return reinterpret_cast<std::byte*>(&words_);
+  }
+  [[nodiscard]] const shaders::Fault& words() const noexcept { return words_; }
+
+ private:
+  mutable shaders::Fault words_{};
+};
 
 void KernelFault::report(const char* thing, std::int64_t bad, std::int64_t bound) noexcept {
   if (taken_.test_and_set()) return;
@@ -110,6 +123,11 @@ void CpuCommands::fill(const Binding& to, std::uint8_t value) {
   commands_.push_back(std::move(command));
 }
 
+Binding CpuCommands::faults() {
+  if (faults_ == nullptr) faults_ = std::make_shared<FaultBuffer>();
+  return {faults_, 0, faults_->size(), Access::read_write};
+}
+
 void CpuCommands::run(const Command& command) {
   if (command.pipeline == nullptr) {
     const std::size_t bytes = command.buffers[0].size;
@@ -129,6 +147,7 @@ void CpuCommands::run(const Command& command) {
                          .threadgroup_bytes = command.threadgroup_bytes,
                          .work = command.work,
                          .pool = pool_.get()});
+  if (faults_ != nullptr) throw_if_taken(faults_->words(), command.pipeline->name());
 }
 
 void CpuCommands::commit() {

@@ -18,7 +18,7 @@ namespace bitnet::backend::cpu {
 // Every kernel of native/, of every instruction set this build holds.
 [[nodiscard]] std::vector<Kernel> all_kernels();
 
-inline constexpr std::size_t kMaxBuffers = 12;  // of a dispatch
+inline constexpr std::size_t kMaxBuffers = 16;  // of a dispatch
 
 struct BoundBuffer {
   std::byte* address = nullptr;  // null: not given
@@ -59,12 +59,15 @@ class NativePipeline final : public CpuPipeline {
   Kernel kernel_;
 };
 
+class FaultBuffer;
+
 class CpuCommands final : public Commands {
  public:
   explicit CpuCommands(std::shared_ptr<utils::ThreadPool> pool) : pool_(std::move(pool)) {}
   void dispatch(const Dispatch& dispatch) override;
   void copy(const Binding& from, const Binding& to) override;
   void fill(const Binding& to, std::uint8_t value) override;
+  [[nodiscard]] Binding faults() override;
   void commit() override;
   void wait() override;
 
@@ -90,6 +93,7 @@ class CpuCommands final : public Commands {
   std::shared_ptr<utils::ThreadPool> pool_;
   std::vector<Command> commands_;
   std::vector<std::shared_ptr<Buffer>> kept_;
+  std::shared_ptr<FaultBuffer> faults_;  // null until a kernel may report
   std::exception_ptr error_;
   bool committed_ = false;
 };

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <thread>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ namespace bitnet::backend::cpu {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+constexpr std::string_view kMetalKernels = "metal";
 
 class HostBuffer final : public Buffer {
  public:
@@ -63,13 +65,19 @@ unsigned thread_count(unsigned requested) {
   return std::max(std::thread::hardware_concurrency(), 1U);
 }
 
-InstructionSet instruction_set(std::string_view limit) {
+// Nothing: the Metal kernels.
+std::optional<InstructionSet> instruction_set(std::string_view limit) {
   const InstructionSet best = detect_instruction_set();
   if (limit.empty()) {
     const char* text = std::getenv("BITNET_CPU_ISA");
     limit = text == nullptr ? "" : text;
   }
   if (limit.empty()) return best;
+  if (limit == kMetalKernels) {
+    utils::require(!shader_libraries().empty(), "Device",
+                   "this build has no Metal kernels: it was made without Clang");
+    return std::nullopt;
+  }
   const InstructionSet wanted = parse_instruction_set(limit);
   utils::require(includes(best, wanted), "Device", "this machine has ", name(best), ", not ",
                  limit);
@@ -78,21 +86,24 @@ InstructionSet instruction_set(std::string_view limit) {
 
 class CpuDevice final : public backend::Device {
  public:
-  CpuDevice(unsigned threads, InstructionSet level)
+  // With an instruction set the native kernels of that level; without, the Metal kernels alone, and
+  // what every Apple GPU can do.
+  CpuDevice(unsigned threads, std::optional<InstructionSet> level)
       : pool_(std::make_shared<utils::ThreadPool>(threads)) {
     const auto pages = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES));
     capabilities_.device_name = processor_name();
-    capabilities_.instruction_set = name(level);
+    capabilities_.instruction_set = level ? name(*level) : kMetalKernels;
     capabilities_.compute_units = threads;
     capabilities_.memory_bytes = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     capabilities_.max_buffer_bytes = capabilities_.memory_bytes;
     capabilities_.unified_memory = true;
-    for (const Kernel& kernel : all_kernels()) {
-      if (!includes(level, kernel.needs)) continue;
-      auto& slot = pipelines_[kernel.name];
-      if (slot == nullptr || includes(kernel.needs, slot->kernel().needs)) {
-        slot = std::make_shared<const NativePipeline>(kernel);
-      }
+    if (level) {
+      take_kernels(*level);
+    } else {
+      capabilities_.max_threads_per_threadgroup = 1024;
+      capabilities_.simd_width = 32;
+      capabilities_.threadgroup_memory_bytes = 32 * 1024;
+      capabilities_.simdgroup_matrix = true;
     }
   }
 
@@ -115,6 +126,16 @@ class CpuDevice final : public backend::Device {
   }
 
  private:
+  void take_kernels(InstructionSet level) {
+    for (const Kernel& kernel : all_kernels()) {
+      if (!includes(level, kernel.needs)) continue;
+      auto& slot = pipelines_[kernel.name];
+      if (slot == nullptr || includes(kernel.needs, slot->kernel().needs)) {
+        slot = std::make_shared<const NativePipeline>(kernel);
+      }
+    }
+  }
+
   std::shared_ptr<utils::ThreadPool> pool_;
   Capabilities capabilities_;
   std::map<std::string_view, std::shared_ptr<const NativePipeline>> pipelines_;

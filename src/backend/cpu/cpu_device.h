@@ -8,7 +8,8 @@
 
 namespace bitnet::backend::cpu {
 
-// Throws invalid_argument for an instruction set this machine lacks or an unknown name.
+// An instruction set "metal" gives the Metal kernels in place of the native ones. Throws
+// invalid_argument for an instruction set this machine lacks or an unknown name.
 [[nodiscard]] std::shared_ptr<backend::Device> make_device(const DeviceOptions& options);
 
 }  // namespace bitnet::backend::cpu
