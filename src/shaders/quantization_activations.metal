@@ -10,7 +10,7 @@
 using namespace metal;
 
 // The floor of the largest magnitude, from the reference implementation.
-constant float smallest_magnitude = 1e-5f;
+constant float kSmallestMagnitude = 1e-5f;
 
 // The bits of magnitudes are in the order of the magnitudes, and those of not-a-number above all.
 static uint magnitude_bits(float4 values) {
@@ -64,7 +64,7 @@ kernel void quantize_activations(device const T* x [[buffer(0)]], device char* c
   const bool aligned = p.aligned != 0;
   device const T* values = x + ulong(token) * p.cols;
   device char* row = codes + ulong(token) * p.cols;
-  uint most = as_type<uint>(smallest_magnitude);
+  uint most = as_type<uint>(kSmallestMagnitude);
   for (uint col = 4 * i; col < p.cols; col += 4 * threads) {
     most = max(most, magnitude_bits(load_quad(values, col, p.cols, aligned)));
   }
@@ -77,17 +77,19 @@ kernel void quantize_activations(device const T* x [[buffer(0)]], device char* c
   if (i == 0) scales[token] = as_type<float>(most) / 127.0f;
 }
 
-// The same codes of gained = x * gain; RMSNorm's divisor rms = sqrt(mean(x^2) + epsilon) cancels out
-// of them: m = max |gained|, factor = 1 / max(m, 1e-5 rms) * 127, scales[t] = max(m / rms, 1e-5) /
-// 127.
+enum GainType : uint { gain_f32 = 0, gain_f16 = 1, gain_bf16 = 2 };  // bitnet::DType
+
 static float4 load_gain(uint dtype, device const uchar* gain, uint col, uint cols, bool aligned) {
-  if (dtype == dtype_f32) return load_quad((device const float*)gain, col, cols, aligned);
-  if (dtype == dtype_f16) return load_quad((device const half*)gain, col, cols, aligned);
+  if (dtype == gain_f32) return load_quad((device const float*)gain, col, cols, aligned);
+  if (dtype == gain_f16) return load_quad((device const half*)gain, col, cols, aligned);
   return load_quad((device const bfloat*)gain, col, cols, aligned);
 }
 // A not-a-number stays one.
 static float at_least(float x, float least) { return x < least ? least : x; }
 
+// The codes of RMSNorm(x) * gain without its values: its divisor rms = sqrt(mean(x^2) + epsilon)
+// cancels out of them. With m = max |x * gain|, factor = 1 / max(m, 1e-5 rms) * 127 and scales[t] =
+// max(m / rms, 1e-5) / 127.
 template <typename T>
 kernel void rms_norm_quantize(device const T* x [[buffer(0)]],
                               device const uchar* gain [[buffer(1)]],
@@ -117,13 +119,13 @@ kernel void rms_norm_quantize(device const T* x [[buffer(0)]],
   squares = sum_of_threadgroup(squares, partial_squares, lane, simdgroup, simdgroups);
   const float rms = sqrt(squares / float(p.cols) + p.epsilon);
   const float largest = as_type<float>(most);
-  const float factor = factor_of(at_least(largest, smallest_magnitude * rms));
+  const float factor = factor_of(at_least(largest, kSmallestMagnitude * rms));
   for (uint col = 4 * i; col < p.cols; col += 4 * threads) {
     const float4 gained = load_quad(values, col, p.cols, aligned) *
                           load_gain(p.gain_dtype, gain, col, p.cols, aligned);
     store_quad(row, col, p.cols, aligned, codes_of(gained, factor));
   }
-  if (i == 0) scales[token] = at_least(largest / rms, smallest_magnitude) / 127.0f;
+  if (i == 0) scales[token] = at_least(largest / rms, kSmallestMagnitude) / 127.0f;
 }
 
 // --- the codes as four planes and sums: what a product with two-bit codes takes
@@ -205,7 +207,7 @@ kernel void quantize_split_activations(
   const uint cols = p.split.cols;
   device const T* values = x + ulong(token) * cols;
   device char* row = codes + ulong(token) * cols;
-  uint most = as_type<uint>(smallest_magnitude);
+  uint most = as_type<uint>(kSmallestMagnitude);
   for (uint col = 4 * i; col < cols; col += 4 * threads) {
     most = max(most, magnitude_bits(load_quad(values, col, cols, aligned)));
   }
