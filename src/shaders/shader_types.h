@@ -94,10 +94,6 @@ struct SplitCodesParams {
   uint group_cols;
   uint groups;
 };
-struct QuantizeSplitParams {
-  SplitCodesParams split;
-  uint aligned;
-};
 struct MatmulParams {
   uint rows;  // output features
   uint cols;
