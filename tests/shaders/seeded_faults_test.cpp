@@ -20,6 +20,9 @@ const bitnet::shaders::cpu::Library* bitnet_shader_library_rope_of_the_wrong_pai
 const bitnet::shaders::cpu::Library* bitnet_shader_library_ternary_gemv_without_barrier();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_ternary_gemv_of_other_rows();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_ternary_gemv_past_the_tokens();
+const bitnet::shaders::cpu::Library* bitnet_shader_library_activations_without_barrier();
+const bitnet::shaders::cpu::Library* bitnet_shader_library_repack_past_the_row();
+const bitnet::shaders::cpu::Library* bitnet_shader_library_quantize_past_the_end();
 }
 
 namespace bitnet {
@@ -113,6 +116,39 @@ class Faulty : public testing::ShaderFixture {
         {reads(weights), reads(scales), reads(codes), reads(scales), writes(output)}, params,
         {.x = 2, .y = 1}, {160});
     return output;
+  }
+  // Codes of three rows of 1, -1, 1, ...; they are all 127 or -127.
+  bool activations_are_right() {
+    std::vector<float> x(std::size_t{3} * 200);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = i % 2 == 0 ? 1.0F : -1.0F;
+    auto codes = poisoned<std::int8_t>(x.size());
+    auto scales = poisoned<float>(3);
+    run("quantize_activations_f32", {reads(x), writes(codes), writes(scales)},
+        shaders::QuantizeActivationsParams{200, 0, 1}, {3}, {64});
+    bool right = scales == std::vector<float>(3, 1.0F / 127.0F);
+    for (std::size_t i = 0; i < x.size(); ++i)
+      right = right && codes[i] == (i % 2 == 0 ? 127 : -127);
+    return right;
+  }
+  // A row of three trits 1, of codes 2, and padding that holds what it may not, from 2bit to 2bit.
+  std::vector<std::uint8_t> repacked() {
+    std::vector<std::uint8_t> from(16, 0xff);
+    from[0] = 0xea;
+    auto to = poisoned<std::uint8_t>(16);
+    run("repack_weights_2bit", {reads(from), writes(to)}, shaders::RepackParams{1, 3, 0, 0}, {1},
+        {32});
+    return to;
+  }
+  // The bytes behind a matrix of one row.
+  std::vector<std::uint8_t> beyond_a_row() {
+    std::vector<float> weights(64, 1.0F);
+    std::vector<float> scales(1, 1.0F);
+    auto packed = poisoned<std::uint8_t>(32);
+    backend::Binding part = writes(packed);
+    part.size = 16;
+    run("quantize_weights_f32_2bit", {reads(weights), reads(scales), part},
+        shaders::QuantizeWeightsParams{{1, 64, 0, 64, 0}, 0, 1}, {1}, {32});
+    return {packed.begin() + 16, packed.end()};
   }
 };
 
@@ -211,6 +247,40 @@ TEST_F(SeededFault, CodesPastTheLastToken) {
   if (!kAddressSanitizer) GTEST_SKIP() << "only the address sanitizer sees what is not used";
   EXPECT_DEATH(static_cast<void>(faulty.products()),
                "heap-buffer-overflow(.|\n)*ternary_(gemv_past_the_tokens|lanes).metal");
+}
+
+TEST_F(SeededFault, AMissingBarrierGivesWrongCodes) {
+  Faulty faulty(bitnet_shader_library_activations_without_barrier());
+  if (kThreadSanitizer) {
+    EXPECT_EXIT(
+        {
+          static_cast<void>(faulty.activations_are_right());
+          std::exit(0);
+        },
+        ::testing::ExitedWithCode(66), "data race(.|\n)*activations_without_barrier.metal");
+  } else {
+    EXPECT_FALSE(faulty.activations_are_right());
+  }
+}
+
+TEST_F(SeededFault, PaddingTakenForATrit) {
+  std::vector<std::uint8_t> expected(16, 0x55);
+  expected[0] = 0x6a;
+  EXPECT_NE(Faulty(bitnet_shader_library_repack_past_the_row()).repacked(), expected);
+  EXPECT_EQ(Faulty(bitnet_shader_library_quantize_past_the_end()).repacked(), expected);
+}
+
+TEST_F(SeededFault, ARowPastTheEnd) {
+  if (kThreadSanitizer) GTEST_SKIP() << "writes beyond an array are the address sanitizer's";
+  const std::vector<std::uint8_t> untouched(16, 0xa5);
+  Faulty faulty(bitnet_shader_library_quantize_past_the_end());
+  if (kAddressSanitizer) {
+    EXPECT_DEATH(static_cast<void>(faulty.beyond_a_row()),
+                 "heap-buffer-overflow(.|\n)*quantize_past_the_end.metal:");
+  } else {
+    EXPECT_NE(faulty.beyond_a_row(), untouched);
+  }
+  EXPECT_EQ(Faulty(bitnet_shader_library_repack_past_the_row()).beyond_a_row(), untouched);
 }
 
 }  // namespace
