@@ -3,7 +3,7 @@
 # time; nothing of NVIDIA's is linked.
 #
 #   bitnet_add_cuda_shaders(<target> <file>...)   a target that makes a fat binary of each
-#   bitnet_add_cuda_libraries(<source> <file>...) a C++ file that holds them and their tables
+#   bitnet_add_cuda_libraries(<source> <file>...) a C++ file that holds them
 find_program(BITNET_NVCC NAMES nvcc PATHS /usr/local/cuda/bin DOC "CUDA compiler for the kernels")
 set(BITNET_CUDA_ARCHITECTURE 90 CACHE STRING
     "Compute capability of the oldest GPU that the CUDA device runs on; at least 80")
@@ -76,25 +76,26 @@ function(bitnet_add_cuda_shaders target)
 endfunction()
 
 function(bitnet_add_cuda_libraries out)
-  set(source ${CMAKE_CURRENT_BINARY_DIR}/shaders/cuda_libraries.cpp)
-  set(arguments "")
-  set(tables "")
+  set(BITNET_CUDA_DECLARATIONS "")
+  set(BITNET_CUDA_IMAGES "")
+  set(BITNET_CUDA_ENTRIES "")
   set(images "")
   foreach(file ${ARGN})
     cmake_path(GET file STEM stem)
     bitnet_cuda_image(image ${file})
-    set(table ${CMAKE_CURRENT_BINARY_DIR}/shaders/${stem}.json)
-    list(APPEND arguments --library ${table} ${image})
-    list(APPEND tables ${table})
     list(APPEND images ${image})
+    set(symbol bitnet_cuda_image_${stem})
+    string(APPEND BITNET_CUDA_DECLARATIONS
+           "const bitnet::shaders::cpu::Library* bitnet_shader_library_${stem}();\n"
+           "extern const unsigned char ${symbol}[];\n")
+    string(APPEND BITNET_CUDA_IMAGES "  .balign 64\n  .hidden ${symbol}\n  .globl ${symbol}\n"
+           "${symbol}:\n  .incbin \"${image}\"\n")
+    string(APPEND BITNET_CUDA_ENTRIES "      {bitnet_shader_library_${stem}(), ${symbol}},\n")
   endforeach()
-  add_custom_command(
-    OUTPUT ${source}
-    COMMAND ${Python3_EXECUTABLE} ${bitnet_mslc_folder} cuda ${arguments}
-            --architecture ${BITNET_CUDA_ARCHITECTURE} -o ${source}
-    DEPENDS ${tables} ${bitnet_mslc_sources}
-    COMMENT "Writing the tables of the CUDA kernels" VERBATIM)
-  # The assembler reads the images; no compiler reports that it did.
+  list(LENGTH ARGN BITNET_CUDA_COUNT)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/shaders/cuda_libraries.cpp)
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/cuda_libraries.cpp.in ${source} @ONLY)
+  # No compiler reports what the assembler reads.
   set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS "${images}")
   set(${out} ${source} PARENT_SCOPE)
 endfunction()

@@ -51,24 +51,16 @@ if(NOT APPLE)
 endif()
 set(bitnet_metal_definition -DNS_PRIVATE_IMPLEMENTATION -DMTL_PRIVATE_IMPLEMENTATION)
 
-# The sources with their argument tables, as C++.
+# The sources, as C++.
 function(bitnet_embed_shaders out)
   set(source ${CMAKE_CURRENT_BINARY_DIR}/shaders/metal_libraries.cpp)
-  set(arguments "")
-  set(inputs "")
-  foreach(file ${ARGN})
-    cmake_path(GET file STEM stem)
-    bitnet_translate_shader(translated ${file})
-    set(table ${CMAKE_CURRENT_BINARY_DIR}/shaders/${stem}.json)
-    list(APPEND arguments --library ${table} ${file})
-    list(APPEND inputs ${table} ${file})
-  endforeach()
+  file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/shaders)
   file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/shaders/*.h)
   add_custom_command(
     OUTPUT ${source}
-    COMMAND ${Python3_EXECUTABLE} ${bitnet_mslc_folder} metal ${arguments}
+    COMMAND ${Python3_EXECUTABLE} ${bitnet_mslc_folder} embed ${ARGN}
             -I ${PROJECT_SOURCE_DIR}/src -o ${source}
-    DEPENDS ${inputs} ${headers} ${bitnet_mslc_sources}
+    DEPENDS ${ARGN} ${headers} ${bitnet_mslc_sources}
     COMMENT "Embedding the Metal sources" VERBATIM)
   set(${out} ${source} PARENT_SCOPE)
 endfunction()

@@ -77,7 +77,8 @@ const std::vector<DeviceReport>& registry() {
     // A real GPU is the first choice, the simulated one the last.
     list.insert(kIsMetalReal ? list.begin() : list.end(), std::move_iterator(metal.begin()),
                 std::move_iterator(metal.end()));
-    std::ranges::stable_partition(list, [](const auto& report) { return !!report.device; });
+    std::stable_partition(list.begin(), list.end(),
+                          [](const DeviceReport& report) { return report.device.has_value(); });
     return list;
   }();
   return reports;

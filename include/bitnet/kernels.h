@@ -30,6 +30,16 @@ BITNET_API void encode_quantize_weights(ComputeEncoder& encoder, const Tensor& w
 // m / 127. x: float [T, K]; codes: i8 [T, K]; scales: f32 [T].
 BITNET_API void encode_quantize_activations(ComputeEncoder& encoder, const Tensor& x,
                                             const Tensor& codes, const Tensor& scales);
+// The codes and scales of encode_rms_norm's result, which is never stored: its divisor rms =
+// sqrt(mean(x^2) + epsilon) cancels out of the codes. With p = x * gain and m = max|p| per row, in
+// f32: code = clamp(round_half_even(p * f), -128, 127), f = (1 / max(m, 1e-5 * rms)) * 127; scales
+// = max(m / rms, 1e-5) / 127. Where a device has no kernel for it, the two operations run on f32. A
+// code may differ from this definition in exact arithmetic by one where p * f is within 127 * 2^-20
+// of halfway between two, a scale by K * 2^-24 of itself. x: float [T, K]; gain: float [K] of any
+// dtype; codes: i8 [T, K]; scales: f32 [T].
+BITNET_API void encode_rms_norm_quantize(ComputeEncoder& encoder, const Tensor& x,
+                                         const Tensor& gain, float epsilon, const Tensor& codes,
+                                         const Tensor& scales);
 // output float [N, K] = trit * scale.
 BITNET_API void encode_dequantize(ComputeEncoder& encoder, const Tensor& quantized,
                                   const Tensor& output);
@@ -78,7 +88,8 @@ BITNET_API void encode_gated_activation(ComputeEncoder& encoder, Unary activatio
 // --- reduction (over the last axis) ----------------------------------------------------------
 // x: float [..., K], K >= 1 (K = 0 gives 0 for sum); output: f32 [...], argmax: i32 [...], the
 // first index of the maximum. A NaN in a row gives NaN (argmax: the index of the first NaN). sum
-// and mean are accumulated in double on the CPU.
+// and mean are accumulated in double on the CPU, elsewhere in pairs of floats: within K 2^-45 of
+// the sum of magnitudes before they are rounded, as long as no partial sum leaves f32.
 BITNET_API void encode_reduction(ComputeEncoder& encoder, Reduction operation, const Tensor& x,
                                  const Tensor& output);
 // Over the last axis, the row maximum subtracted first; a row with a NaN or +infinity gives NaN. x

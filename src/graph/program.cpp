@@ -301,6 +301,15 @@ Program::Workspace Program::acquire(std::shared_ptr<const Plan> plan) const {
     if (!is_scratch(value)) continue;
     workspace.tensors[value] = workspace.tensors[node.inputs[0]].reshape(plan->shapes[value]);
   }
+  workspace.inputs.clear();
+  if (!device_.capabilities().unified_memory) {
+    for (const ValueId value : ir_.placeholders) {
+      const bool is_read = schedule_.storage_of[value] != Schedule::kNoStorage;
+      workspace.inputs.push_back(
+          is_read ? new_device_tensor(device_, ir_.values[value].type, plan->shapes[value])
+                  : Tensor());
+    }
+  }
   workspace.plan = std::move(plan);
   return workspace;
 }
@@ -329,7 +338,14 @@ std::vector<Tensor> Program::execute(std::span<const Tensor> inputs, const State
   Lease lease(*this, plan_for(match_all(inputs, states)));
   const Plan& plan = *(*lease).plan;
   std::vector<Tensor>& tensors = (*lease).tensors;
-  for (std::size_t i = 0; i < inputs.size(); ++i) tensors[ir_.placeholders[i]] = inputs[i];
+  CommandBuffer commands = device_.new_command_buffer();
+  ComputeEncoder encoder = commands.new_compute_encoder();
+  const std::vector<Tensor>& own_inputs = (*lease).inputs;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const bool is_copied = !own_inputs.empty() && own_inputs[i];
+    if (is_copied) encode_copy(encoder, inputs[i], own_inputs[i]);
+    tensors[ir_.placeholders[i]] = is_copied ? own_inputs[i] : inputs[i];
+  }
   for (const ValueId state : schedule_.states) tensors[state] = states[ir_.values[state].name];
   for (const Storage& storage : schedule_.storages) {
     if (storage.kind != Storage::Kind::output) continue;
@@ -342,8 +358,6 @@ std::vector<Tensor> Program::execute(std::span<const Tensor> inputs, const State
     tensors[value] = tensors[ir_.nodes[id].inputs[0]].reshape(plan.shapes[value]);
   }
 
-  CommandBuffer commands = device_.new_command_buffer();
-  ComputeEncoder encoder = commands.new_compute_encoder();
   for (const NodeId id : schedule_.steps) {
     encode(encoder, ir_.nodes[id], encoder_of(ir_.nodes[id].op), tensors);
   }

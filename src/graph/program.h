@@ -46,6 +46,9 @@ class Program {
     std::shared_ptr<const Plan> plan;
     Buffer buffer;
     std::vector<Tensor> tensors;  // by value
+    // Copies of the inputs where kernels would read the host's memory over a bus, each again and
+    // again; empty elsewhere.
+    std::vector<Tensor> inputs;
   };
   class Lease;
   struct Symbol {

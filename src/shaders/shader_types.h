@@ -30,13 +30,16 @@ struct TernaryLayout {
 };
 // sums[n, g] = sum of |weights[n, k]| over the columns k of group g.
 struct SumWeightsParams {
+  uint rows;
   uint cols;
-  uint dtype;  // bitnet::DType, here and below
+  uint dtype;    // bitnet::DType, here and below
+  uint aligned;  // kernels::quads_are_aligned, here and below
   uint group_cols;
   uint groups;  // of one row
 };
 // scales[i] = max(sum of sums_per_scale consecutive sums / number of weights, 1e-5).
 struct WeightScalesParams {
+  uint scales;
   uint sums_per_scale;
   uint cols;
   uint group_cols;
@@ -45,18 +48,29 @@ struct WeightScalesParams {
 struct QuantizeWeightsParams {
   TernaryLayout layout;
   uint dtype;
+  uint aligned;
 };
 struct QuantizeActivationsParams {
   uint cols;
   uint dtype;
+  uint aligned;
+};
+struct RmsNormQuantizeParams {
+  uint cols;
+  uint gain_dtype;
+  uint aligned;
+  float epsilon;
 };
 struct DequantizeParams {
   TernaryLayout layout;
   uint dtype;
+  uint aligned;
 };
 struct DequantizeActivationsParams {
+  uint tokens;
   uint cols;
   uint dtype;
+  uint aligned;
 };
 struct RepackParams {
   uint rows;
@@ -79,6 +93,13 @@ struct SplitCodesParams {
   uint plane_cols;  // bytes of a plane: a packed row of two_bit
   uint group_cols;
   uint groups;
+};
+// planes[t, i, j] = codes[t, planes * j + i], zero past the end.
+struct ArrangeCodesParams {
+  uint cols;
+  uint planes;
+  uint plane_cols;  // a multiple of 4
+  uint tokens;
 };
 struct MatmulParams {
   uint rows;  // output features
@@ -131,11 +152,13 @@ struct ReductionParams {
   uint dtype;
   uint rows;
   uint columns;
+  uint segment_columns;  // of a row taken in segments; at least 1
 };
 struct SoftmaxParams {
   uint dtype;
   uint rows;
   uint columns;
+  uint segment_columns;
 };
 
 // --- bitnet_ops ---
@@ -146,6 +169,7 @@ struct RmsNormParams {
   uint columns;
   float epsilon;
 };
+enum RopeLimit : uint { rope_heads_per_thread = 4 };  // that share the cosine and sine of an angle
 struct RopeParams {
   uint dtype;
   uint style;  // RopeStyle
@@ -162,8 +186,11 @@ struct GatherRowsParams {
 };
 
 // --- attention ---
-// Kernels keep a head's query and sum on chip.
-enum AttentionLimit : uint { max_head_size = 1024 };
+enum AttentionLimit : uint {
+  max_head_size = 1024,   // kernels keep a head's query and sum on chip
+  tile_head_size = 128,   // of the kernels that use matrices
+  segment_positions = 64  // the softmax of a token is joined from segments of these, from 0 on
+};
 // Caches are [slots, kv_heads, capacity, head_size].
 struct KvAppendParams {
   uint dtype;
@@ -174,6 +201,8 @@ struct KvAppendParams {
   uint capacity;
   uint head_size;
 };
+// An item is what a threadgroup (CPU: a work item) attends with: `tokens_per_item` consecutive
+// tokens, up to `heads_per_item` of the query heads that share a key-value head.
 struct AttentionParams {
   uint dtype;
   uint cache_dtype;
@@ -183,8 +212,12 @@ struct AttentionParams {
   uint kv_heads;
   uint capacity;
   uint head_size;
-  uint heads_per_item;  // divides heads / kv_heads
+  uint heads_per_item;  // CPU: divides heads / kv_heads
   float scale;
+  uint tokens_per_item;
+  uint segments;          // of the whole capacity
+  uint segments_at_once;  // of a token, each by a threadgroup that goes on with the n-th next
+  uint aligned_rows;      // 1: every row of the caches begins at a multiple of four elements
 };
 
 // --- memory ---

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // src/backend/conformance.md, item by item, on every device.
+#include "backend/conformance.h"
+
 #include <algorithm>
 #include <array>
 #include <gmock/gmock.h>
@@ -7,7 +9,6 @@
 #include <thread>
 #include <vector>
 
-#include "backend/backend.h"
 #include "support/devices.h"
 #include "support/errors.h"
 #include "support/random.h"
@@ -17,24 +18,11 @@ namespace {
 
 using bitnet::testing::available_devices;
 using bitnet::testing::device_test_name;
-using bitnet::testing::DeviceTest;
 using bitnet::testing::error_of;
 using bitnet::testing::is_error;
 using bitnet::testing::Random;
 using ::testing::HasSubstr;
 
-class Conformance : public DeviceTest {
- protected:
-  [[nodiscard]] backend::Device& backend_device() const { return *device().impl(); }
-  [[nodiscard]] std::shared_ptr<Buffer> allocate(std::size_t bytes) const {
-    return backend_device().allocate(bytes, Storage::shared);
-  }
-  [[nodiscard]] std::shared_ptr<Buffer> filled(std::size_t bytes, std::uint8_t value) const {
-    auto buffer = allocate(bytes);
-    std::fill_n(buffer->host(), bytes, std::byte{value});
-    return buffer;
-  }
-};
 INSTANTIATE_TEST_SUITE_P(Devices, Conformance, ::testing::ValuesIn(available_devices()),
                          device_test_name);
 

@@ -4,67 +4,13 @@
 
 #include "bitnet/kernels.h"
 
+#include "kernels/attention_support.h"
 #include "support/devices.h"
 #include "support/errors.h"
 #include "support/float_check.h"
 
 namespace bitnet::testing {
 namespace {
-
-struct Sizes {
-  std::int64_t slots, kv_heads, capacity, head_size, heads;
-  [[nodiscard]] Shape cache() const { return {slots, kv_heads, capacity, head_size}; }
-};
-
-// The places of a batch's tokens.
-struct Batch {
-  std::vector<std::int32_t> positions;
-  std::vector<std::int32_t> sequences;
-  [[nodiscard]] std::int64_t tokens() const { return static_cast<std::int64_t>(positions.size()); }
-  void add(std::int64_t sequence, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t position = begin; position < end; ++position) {
-      positions.push_back(static_cast<std::int32_t>(position));
-      sequences.push_back(static_cast<std::int32_t>(sequence));
-    }
-  }
-};
-
-// out = sum of softmax(scale q.k) v in double, with the bound of an f32 computation.
-void attend(const float* query, const float* keys, const float* values, std::size_t positions,
-            std::size_t head_size, double scale, Expected* out) {
-  std::vector<double> scores(positions);
-  double score_size = 0.0;
-  for (std::size_t p = 0; p < positions; ++p) {
-    double size = 0.0;
-    for (std::size_t d = 0; d < head_size; ++d) {
-      const double term = static_cast<double>(query[d]) * keys[p * head_size + d];
-      scores[p] += term;
-      size += std::fabs(term);
-    }
-    scores[p] *= scale;
-    score_size = std::max(score_size, size * std::fabs(scale));
-  }
-  const double most = *std::max_element(scores.begin(), scores.end());
-  double total = 0.0;
-  for (double& score : scores) total += score = std::exp(score - most);
-  // A score is a sum of D rounded terms (c sqrt(D) eps of their magnitude) less a maximum of the
-  // same kind; exp turns that absolute error into a relative one. Then the rounded exponentials
-  // and the sum over the positions.
-  const double n = static_cast<double>(positions);
-  const double relative =
-      kEpsilon * (2.0 * (std::sqrt(static_cast<double>(head_size)) + 4.0) * score_size +
-                  4.0 * std::sqrt(n) + 24.0);
-  for (std::size_t d = 0; d < head_size; ++d) {
-    double sum = 0.0;
-    double size = 0.0;
-    for (std::size_t p = 0; p < positions; ++p) {
-      const double term = scores[p] / total * values[p * head_size + d];
-      sum += term;
-      size += std::fabs(term);
-    }
-    out[d] = {sum, relative * size};
-  }
-}
 
 class AttentionTest : public DeviceTest {
  protected:
@@ -88,7 +34,6 @@ class AttentionTest : public DeviceTest {
 
   // Compares with the reference; positions beyond each token's own hold NaN.
   void check(const Sizes& s, const Batch& batch, DType dtype, DType cache_dtype) {
-    const auto D = static_cast<std::size_t>(s.head_size);
     std::vector<std::int64_t> used(static_cast<std::size_t>(s.slots), 0);
     for (std::size_t t = 0; t < batch.positions.size(); ++t) {
       std::int64_t& most = used[static_cast<std::size_t>(batch.sequences[t])];
@@ -111,18 +56,7 @@ class AttentionTest : public DeviceTest {
     const std::vector<float> q = floats_of(query);
     const std::vector<float> k = floats_of(keys);
     const std::vector<float> v = floats_of(values);
-    std::vector<Expected> expected(q.size());
-    const std::int64_t group = s.heads / s.kv_heads;
-    for (std::int64_t row = 0; row < batch.tokens() * s.heads; ++row) {
-      const auto token = static_cast<std::size_t>(row / s.heads);
-      const std::int64_t kv_head = row % s.heads / group;
-      const auto start = static_cast<std::size_t>((batch.sequences[token] * s.kv_heads + kv_head) *
-                                                  s.capacity * s.head_size);
-      const std::size_t at = static_cast<std::size_t>(row) * D;
-      attend(q.data() + at, k.data() + start, v.data() + start,
-             static_cast<std::size_t>(batch.positions[token]) + 1, D, static_cast<double>(scale),
-             expected.data() + at);
-    }
+    const std::vector<Expected> expected = attended(s, batch, q, k, v, scale);
     const Tensor output = attention(query, keys, values, batch, scale);
     expect_within(output, expected,
                   "cache " + to_string(s.cache()) + " of " + std::string(name(cache_dtype)) +

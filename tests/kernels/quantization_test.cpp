@@ -283,6 +283,46 @@ TEST_P(Quantization, NotANumberActivationsShowInTheirScaleAndAreZeroCodes) {
   }
 }
 
+// Rows that are whole quads but begin elsewhere than on a multiple of one.
+TEST_P(Quantization, TensorsMayBeginAtAnyElement) {
+  Random random;
+  SCOPED_TRACE(random.seed());
+  constexpr std::int64_t kRows = 3;
+  constexpr std::int64_t kCols = 132;
+  const auto shifted = [&](const std::vector<float>& values, DType dtype) {
+    const Tensor all = tensor_of(device(), values, {1 + kRows * kCols}, dtype);
+    return all.slice(0, 1, 1 + kRows * kCols).reshape({kRows, kCols});
+  };
+  for (const DType dtype : kFloats) {
+    const auto values = random.normal(1 + kRows * kCols);
+    const Tensor x = shifted(values, dtype);
+    expect_activations(device(), x);
+    const Tensor aligned = tensor_of(device(), floats_of(x), {kRows, kCols}, dtype);
+    for (const Packing packing : kPackings) {
+      const Scaling scaling{ScaleGranularity::group, 44};
+      const Tensor packed = poisoned_ternary(device(), kRows, kCols, packing, scaling);
+      const Tensor same = poisoned_ternary(device(), kRows, kCols, packing, scaling);
+      // Codes that begin at an odd byte.
+      const Tensor odd =
+          Tensor::from_packed(device(), device().allocate(3 + packed_size(packing, kRows, kCols)),
+                              kRows, kCols, packing, packed.scales(), scaling.group, 3);
+      const Tensor dense = shifted(std::vector<float>(1 + kRows * kCols, kNan), dtype);
+      const Tensor plain = poisoned(device(), {kRows, kCols}, dtype);
+      run(device(), [&](ComputeEncoder& encoder) {
+        encode_quantize_weights(encoder, x, packed);
+        encode_quantize_weights(encoder, aligned, same);
+        encode_repack(encoder, packed, odd);
+        encode_dequantize(encoder, odd, dense);
+        encode_dequantize(encoder, same, plain);
+      });
+      EXPECT_EQ(trits_of(packed), trits_of(same));
+      EXPECT_EQ(bits_of(packed.scales().to_host<float>()), bits_of(same.scales().to_host<float>()));
+      EXPECT_EQ(trits_of(odd), trits_of(packed));
+      EXPECT_EQ(floats_of(dense), floats_of(plain));
+    }
+  }
+}
+
 TEST_P(Quantization, DequantizesExactly) {
   Random random;
   SCOPED_TRACE(random.seed());

@@ -241,59 +241,20 @@ kernel void plain(device atomic_uint& counter [[buffer(0)]]) {}
         self.assertEqual(plain["arguments"][0]["size"], 4)
         self.assertEqual(plain["max_threads_per_threadgroup"], 1024)
 
-    def cuda(self, *tables):
-        """(process, output) of `mslc cuda` for (stem, table) pairs."""
-        output = self.folder / "tables.cpp"
-        arguments = []
-        for stem, table in tables:
-            path = self.folder / f"{stem}.json"
-            path.write_text(json.dumps(table))
-            arguments += ["--library", path, self.folder / f"{stem}.fatbin"]
-        result = mslc("cuda", *arguments, "--architecture", 90, "-o", output)
-        return result, output.read_text() if output.exists() else ""
-
-    @staticmethod
-    def kernel(name, size=4):
-        return {"functions": [{"function": name, "max_threads_per_threadgroup": 64, "arguments": [
-            {"index": 2, "name": "x", "type": "Odd", "access": "read", "kind": "constant-bytes",
-             "size": size, "alignment": 4, "condition": "kHas"}]}],
-                "function_constants": [{"index": 7, "name": "kHas", "type": "bool"}]}
-
-    def test_for_the_cuda_device(self):
-        empty = {"functions": [], "function_constants": []}
-        result, text = self.cuda(("one", self.kernel("f")), ("none", empty))
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn('{"x", 2, ArgumentKind::constant_bytes, true, 4, 4, 7},', text)
-        self.assertIn('{"f", 64, kArguments_f},', text)
-        self.assertIn('{"kHas", 7, ConstantType::boolean},', text)
-        self.assertIn("return 90;", text)
-        self.assertIn(f'.incbin "{self.folder.resolve() / "one.fatbin"}"', text)
-        self.assertNotIn("none", text)
-
-    def test_the_cuda_device_needs_every_size_and_one_owner(self):
-        result, _ = self.cuda(("one", self.kernel("f", None)))
-        self.assertEqual(result.returncode, 1)
-        self.assertIn("f: mslc does not know the size of argument 'x' (Odd)", result.stderr)
-        result, _ = self.cuda(("one", self.kernel("f")), ("two", self.kernel("f")))
-        self.assertEqual(result.returncode, 1)
-        self.assertIn("kernel 'f' is in one.metal and in two.metal", result.stderr)
-
-    def metal(self, *cases):
-        """(process, output) of `mslc metal` for (stem, table, text) triples."""
+    def embed(self, *cases):
+        """(process, output) of `mslc embed` for (stem, text) pairs."""
         output = self.folder / "sources.cpp"
-        arguments = []
-        for stem, table, text in cases:
-            (self.folder / f"{stem}.json").write_text(json.dumps(table))
+        for stem, text in cases:
             (self.folder / f"{stem}.metal").write_text(text)
-            arguments += ["--library", self.folder / f"{stem}.json", self.folder / f"{stem}.metal"]
-        result = mslc("metal", *arguments, "-I", self.folder, "-o", output)
+        result = mslc("embed", *(self.folder / f"{stem}.metal" for stem, _ in cases), "-I",
+                      self.folder, "-o", output)
         return result, output.read_text() if output.exists() else ""
 
     def test_for_the_metal_device(self):
         (self.folder / "shaders").mkdir()
         (self.folder / "shaders" / "a.h").write_text("#pragma once\nstruct A { int x; };\n")
         (self.folder / "shaders" / "b.h").write_text('#pragma once\n#include "shaders/a.h"\nint b;\n')
-        result, text = self.metal(("one", self.kernel("f"), (
+        result, text = self.embed(("one", (
             '#include <metal_stdlib>\n#include "shaders/b.h"\n#include "shaders/a.h"\n'
             'kernel void f();\n')))
         self.assertEqual(result.returncode, 0, result.stderr)
@@ -306,13 +267,7 @@ kernel void plain(device atomic_uint& counter [[buffer(0)]]) {}
             '#line 3 "one.metal"\n'
             '#line 4 "one.metal"\nkernel void f();\n'))
         self.assertIn(hashlib.sha256(source.encode()).hexdigest(), text)
-        self.assertIn('{"f", 64, kArguments_f},', text)
-        self.assertIn("kKernels_one, kConstants_one},", text)
-
-    def test_the_metal_device_needs_one_owner(self):
-        result, _ = self.metal(("one", self.kernel("f"), ""), ("two", self.kernel("f"), ""))
-        self.assertEqual(result.returncode, 1)
-        self.assertIn("kernel 'f' is in one.metal and in two.metal", result.stderr)
+        self.assertIn('{"one", bitnet_shader_library_one(), kSource_one,', text)
 
 
 if __name__ == "__main__":

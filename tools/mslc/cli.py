@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The command line: `mslc translate`, `strict`, `cuda` and `metal`."""
+"""The command line: `mslc translate`, `mslc strict` and `mslc embed`."""
 
 import argparse
 import json
 import pathlib
 import sys
 
-from mslc import (attributes, checks, cpp, cuda, declarations, emit, kernels, metal, strict, table,
-                  tokens)
+from mslc import attributes, checks, declarations, embed, emit, kernels, strict, table, tokens
 
 
 def translate(path, clang, include_folders=(), definitions=()):
@@ -50,20 +49,10 @@ def _run_strict(options):
     return strict.run(options.source, options.clang, options.include, options.define, translate)
 
 
-def _run_cuda(options):
-    libraries = [(pathlib.Path(table).stem,
-                  json.loads(pathlib.Path(table).read_text(encoding="utf-8")),
-                  pathlib.Path(image).resolve().as_posix()) for table, image in options.library]
-    pathlib.Path(options.output).write_text(cuda.write(libraries, options.architecture),
-                                            encoding="utf-8")
-    return 0
-
-
-def _run_metal(options):
-    libraries = [(pathlib.Path(source).stem,
-                  json.loads(pathlib.Path(table).read_text(encoding="utf-8")),
-                  metal.inline(source, options.include)) for table, source in options.library]
-    pathlib.Path(options.output).write_text(metal.write(libraries), encoding="utf-8")
+def _run_embed(options):
+    sources = [(pathlib.Path(source).stem, embed.inline(source, options.include))
+               for source in options.sources]
+    pathlib.Path(options.output).write_text(embed.write(sources), encoding="utf-8")
     return 0
 
 
@@ -82,22 +71,15 @@ def main(arguments):
     translation.add_argument("-o", "--output", required=True)
     translation.add_argument("--table", help="where the argument table goes, as JSON")
     translation.add_argument("--depfile", help="where the files read are listed, for make")
-    library = commands.add_parser("cuda")
-    library.set_defaults(function=_run_cuda)
-    library.add_argument("--library", nargs=2, action="append", required=True,
-                         metavar=("TABLE", "IMAGE"), help="what translate wrote, and its fat binary")
-    library.add_argument("--architecture", type=int, required=True, help="such as 90")
-    library.add_argument("-o", "--output", required=True)
-    embedding = commands.add_parser("metal")
-    embedding.set_defaults(function=_run_metal)
-    embedding.add_argument("--library", nargs=2, action="append", required=True,
-                           metavar=("TABLE", "SOURCE"), help="what translate wrote, and the file")
+    embedding = commands.add_parser("embed")
+    embedding.set_defaults(function=_run_embed)
+    embedding.add_argument("sources", nargs="+", help="the .metal files")
     embedding.add_argument("-I", dest="include", required=True, metavar="FOLDER",
                            help="where the headers in quotes are")
     embedding.add_argument("-o", "--output", required=True)
     options = parser.parse_args(arguments)
     try:
         return options.function(options)
-    except (tokens.MslError, tokens.PreprocessorError, cpp.TableError) as error:
+    except (tokens.MslError, tokens.PreprocessorError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <unistd.h>
 
 #include "utils/checks.h"
@@ -90,18 +91,18 @@ void Context::give_back_host(const HostBlock& block) noexcept {
 }
 
 Context::Registration Context::register_host(std::byte* host, std::size_t bytes) {
-  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto address = reinterpret_cast<std::uintptr_t>(host);
-  const std::uintptr_t begin = address / page * page;
-  const std::uintptr_t end = (address + bytes + page - 1) / page * page;
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t skipped = reinterpret_cast<std::uintptr_t>(host) % page;
+  std::byte* const begin = host - skipped;
+  const std::size_t locked = (skipped + bytes + page - 1) / page * page;
+  std::byte* const end = begin + locked;
   const std::lock_guard lock(memory_);
   auto pages = registered_.upper_bound(begin);
   if (pages != registered_.begin() && std::prev(pages)->second.end >= end) {
     --pages;
   } else {
-    const CUresult result =
-        driver_.mem_host_register(reinterpret_cast<void*>(begin), end - begin,
-                                  CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP);
+    const CUresult result = driver_.mem_host_register(
+        begin, locked, CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP);
     if (result == CUDA_ERROR_OUT_OF_MEMORY) {
       utils::fail(ErrorCode::out_of_memory, "Device::wrap", "cannot lock the pages of ", bytes,
                   " bytes of host memory");
@@ -112,19 +113,20 @@ Context::Registration Context::register_host(std::byte* host, std::size_t bytes)
     }
     check(driver_, result, "locking the pages of host memory", ErrorCode::unsupported);
     CUdeviceptr mapped = 0;
-    check(driver_, driver_.mem_host_get_device_pointer(&mapped, reinterpret_cast<void*>(begin), 0),
-          "mapping host memory", ErrorCode::unsupported);
+    check(driver_, driver_.mem_host_get_device_pointer(&mapped, begin, 0), "mapping host memory",
+          ErrorCode::unsupported);
     pages = registered_.emplace(begin, Pages{.end = end, .address = mapped, .users = 0}).first;
   }
   ++pages->second.users;
-  return {.begin = pages->first, .address = pages->second.address + (address - pages->first)};
+  return {.begin = pages->first,
+          .address = pages->second.address + static_cast<std::size_t>(host - pages->first)};
 }
 
 void Context::unregister_host(const Registration& registration) noexcept {
   const std::lock_guard lock(memory_);
   const auto pages = registered_.find(registration.begin);
   if (--pages->second.users > 0) return;
-  driver_.mem_host_unregister(reinterpret_cast<void*>(registration.begin));
+  driver_.mem_host_unregister(registration.begin);
   registered_.erase(pages);
 }
 

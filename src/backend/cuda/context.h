@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <map>
 #include <mutex>
 #include <new>
@@ -59,8 +58,8 @@ class Context {
   // Locks the pages of a caller's memory for as long as they are registered; ranges inside one that
   // is registered already share it.
   struct Registration {
-    std::uintptr_t begin = 0;  // of the first page
-    CUdeviceptr address = 0;   // of `host`
+    std::byte* begin = nullptr;  // of the first page
+    CUdeviceptr address = 0;     // of `host`
   };
   [[nodiscard]] Registration register_host(std::byte* host, std::size_t bytes);
   void unregister_host(const Registration& registration) noexcept;
@@ -68,7 +67,7 @@ class Context {
  private:
   void open();
   struct Pages {
-    std::uintptr_t end = 0;
+    std::byte* end = nullptr;
     CUdeviceptr address = 0;  // of the first page
     std::size_t users = 0;
   };
@@ -82,7 +81,7 @@ class Context {
   std::mutex memory_;  // guards what follows
   std::multimap<std::size_t, HostBlock> idle_;
   std::size_t idle_bytes_ = 0;
-  std::map<std::uintptr_t, Pages> registered_;  // by the first page
+  std::map<std::byte*, Pages> registered_;  // by the first page
 };
 
 }  // namespace bitnet::backend::cuda

@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::size_t kMaxBuffers = 16;  // of a dispatch
 constexpr std::size_t kMaxParameterBytes = shaders::cuda::kArgumentBytes;
-constexpr std::size_t kFaultsPerBlock = 4096 / sizeof(shaders::Fault);
+constexpr std::size_t kFaultBlockBytes = 4096;
+constexpr std::size_t kFaultsPerBlock = kFaultBlockBytes / sizeof(shaders::Fault);
 
 }  // namespace
 
@@ -87,9 +88,8 @@ void CudaCommands::fill(const Binding& to, std::uint8_t value) {
 Binding CudaCommands::faults() {
   const std::size_t index = faults_given_++ % kFaultsPerBlock;
   if (index == 0) {
-    constexpr std::size_t kBytes = kFaultsPerBlock * sizeof(shaders::Fault);
-    fault_blocks_.push_back(allocate(context_, kBytes, Storage::shared));
-    std::fill_n(fault_blocks_.back()->host(), kBytes, std::byte{0});
+    fault_blocks_.push_back(allocate(context_, kFaultBlockBytes, Storage::shared));
+    std::fill_n(fault_blocks_.back()->host(), kFaultBlockBytes, std::byte{0});
   }
   return {fault_blocks_.back(), index * sizeof(shaders::Fault), sizeof(shaders::Fault),
           Access::read_write};
@@ -142,7 +142,7 @@ void CudaCommands::finish() {
   check(driver, result,
         "a command buffer (the kernel is not known; BITNET_VERBOSE=sync waits after each)");
   for (const Report& report : reports_) {
-    shaders::Fault fault;
+    shaders::Fault fault{};
     std::memcpy(&fault, report.words, sizeof fault);
     throw_if_taken(fault, report.pipeline->name());
   }

@@ -103,7 +103,14 @@ Found open(const Driver& driver, int index) {
 
 std::vector<Found> find_devices(const char* driver_file) {
   try {
-    const Driver driver = load_driver(driver_file);
+    return find_devices(load_driver(driver_file));
+  } catch (const Error& error) {
+    return {{nullptr, error.what()}};
+  }
+}
+
+std::vector<Found> find_devices(const Driver& driver) {
+  try {
     check(driver, driver.init(0), "cuInit", ErrorCode::unsupported);
     int version = 0;
     check(driver, driver.driver_get_version(&version), "cuDriverGetVersion");
@@ -116,6 +123,7 @@ std::vector<Found> find_devices(const char* driver_file) {
     check(driver, driver.device_get_count(&count), "counting GPUs");
     if (count == 0) return {{nullptr, "the NVIDIA driver sees no GPU"}};
     std::vector<Found> found;
+    found.reserve(static_cast<std::size_t>(count));
     for (int index = 0; index < count; ++index) found.push_back(open(driver, index));
     return found;
   } catch (const Error& error) {

@@ -17,6 +17,10 @@ using shaders::ArgumentKind;
 constexpr std::uint32_t kMostGroupsBeyondX = 65535;  // of a CUDA grid
 constexpr std::uint32_t kSharedAlignment = 16;
 
+std::span<const shaders::FunctionConstant> constants_of(const Library& library) {
+  return {library.table->constants, library.table->constant_count};
+}
+
 std::uintptr_t address_of(const Buffer& buffer) {
   return static_cast<const CudaBuffer&>(buffer).address();
 }
@@ -28,8 +32,8 @@ Module::Module(std::shared_ptr<Context> context, const Library& library,
     : context_(std::move(context)) {
   const Driver& driver = context_->driver();
   check(driver, driver.module_load_data(&module_, library.image),
-        std::string("loading the kernels of ") + library.source + ".metal");
-  for (const shaders::FunctionConstant& constant : library.constants) {
+        std::string("loading the kernels of ") + library.table->source + ".metal");
+  for (const shaders::FunctionConstant& constant : constants_of(library)) {
     if (constants.defined()[constant.index]) {
       set_constant(constant, constants.bits()[constant.index]);
     }
@@ -64,7 +68,7 @@ CUfunction Module::function(const char* name) const {
   return function;
 }
 
-CudaPipeline::CudaPipeline(std::shared_ptr<const Module> module, const Kernel& kernel,
+CudaPipeline::CudaPipeline(std::shared_ptr<const Module> module, const shaders::cpu::Kernel& kernel,
                            const FunctionConstants& constants, std::uint32_t most_shared_bytes)
     : module_(std::move(module)),
       kernel_(kernel),
@@ -76,7 +80,7 @@ CudaPipeline::CudaPipeline(std::shared_ptr<const Module> module, const Kernel& k
   check(driver, driver.func_get_attribute(&own, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, function_),
         std::string("asking for the threadgroup memory of ") + kernel.name);
   most_dynamic_bytes_ -= static_cast<std::uint32_t>(own);
-  if (std::ranges::none_of(kernel.arguments, [](const Argument& argument) {
+  if (std::ranges::none_of(arguments(), [](const Argument& argument) {
         return argument.kind == ArgumentKind::threadgroup;
       })) {
     return;
@@ -89,7 +93,7 @@ CudaPipeline::CudaPipeline(std::shared_ptr<const Module> module, const Kernel& k
 
 void CudaPipeline::place_arguments(const Dispatch& dispatch, Launch& launch) const {
   shaders::cuda::Arguments& arguments = launch.arguments;
-  for (const Argument& argument : kernel_.arguments) {
+  for (const Argument& argument : this->arguments()) {
     if (!constants_.has(argument)) continue;
     if (argument.kind == ArgumentKind::threadgroup) {
       arguments.threadgroup_offsets[argument.index] = launch.shared_bytes;
@@ -117,7 +121,7 @@ void CudaPipeline::place_arguments(const Dispatch& dispatch, Launch& launch) con
 Launch CudaPipeline::prepare(const Dispatch& dispatch) const {
   check_dispatch({.name = kernel_.name,
                   .max_threads_per_threadgroup = kernel_.max_threads,
-                  .arguments = kernel_.arguments},
+                  .arguments = arguments()},
                  constants_, dispatch, address_of);
   const Extent& groups = dispatch.threadgroups;
   utils::require(groups.y <= kMostGroupsBeyondX && groups.z <= kMostGroupsBeyondX, kernel_.name,
@@ -147,7 +151,9 @@ CUresult CudaPipeline::launch(const Launch& launch, CUstream stream) const {
 KernelCache::KernelCache(std::shared_ptr<Context> context, std::uint32_t most_shared_bytes)
     : context_(std::move(context)), most_shared_bytes_(most_shared_bytes) {
   for (const Library& library : libraries()) {
-    for (const Kernel& kernel : library.kernels) entries_[kernel.name] = {&library, &kernel, {}};
+    for (const auto& kernel : std::span(library.table->kernels, library.table->kernel_count)) {
+      entries_[kernel.name] = {&library, &kernel, {}};
+    }
   }
 }
 
@@ -167,7 +173,7 @@ std::shared_ptr<const Pipeline> KernelCache::find(std::string_view name,
   const auto found = entries_.find(name);
   if (found == entries_.end()) return nullptr;
   Entry& entry = found->second;
-  const FunctionConstants values(name, entry.library->constants, constants);
+  const FunctionConstants values(name, constants_of(*entry.library), constants);
   const auto same =
       std::ranges::find(entry.pipelines, values, &Specialised<CudaPipeline>::constants);
   if (same != entry.pipelines.end()) return same->item;

@@ -46,7 +46,7 @@ struct Launch {
 
 class CudaPipeline final : public Pipeline {
  public:
-  CudaPipeline(std::shared_ptr<const Module> module, const Kernel& kernel,
+  CudaPipeline(std::shared_ptr<const Module> module, const shaders::cpu::Kernel& kernel,
                const FunctionConstants& constants, std::uint32_t most_shared_bytes);
 
   [[nodiscard]] std::string_view name() const noexcept override { return kernel_.name; }
@@ -59,10 +59,13 @@ class CudaPipeline final : public Pipeline {
   [[nodiscard]] CUresult launch(const Launch& launch, CUstream stream) const;
 
  private:
+  [[nodiscard]] std::span<const shaders::Argument> arguments() const noexcept {
+    return {kernel_.arguments, kernel_.argument_count};
+  }
   void place_arguments(const Dispatch& dispatch, Launch& launch) const;
 
   std::shared_ptr<const Module> module_;
-  const Kernel& kernel_;
+  const shaders::cpu::Kernel& kernel_;
   FunctionConstants constants_;
   std::uint32_t most_dynamic_bytes_;  // of threadgroup memory
   CUfunction function_;
@@ -83,8 +86,8 @@ class KernelCache {
     std::shared_ptr<const T> item;
   };
   struct Entry {
-    const Library* library;
-    const Kernel* kernel;
+    const Library* library = nullptr;
+    const shaders::cpu::Kernel* kernel = nullptr;
     std::vector<Specialised<CudaPipeline>> pipelines;
   };
   std::shared_ptr<const Module> module_of(const Library& library,

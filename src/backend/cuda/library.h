@@ -1,30 +1,21 @@
 // SPDX-License-Identifier: MIT
-// The Metal kernels of this build in their CUDA form: a table per .metal file, and the compiled
-// image. Written by tools/mslc.
+// The Metal kernels of this build in their CUDA form, one library per .metal file. Written by
+// cmake/BitnetCuda.cmake.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <span>
 
-#include "shaders/compat/table.h"
+#include "shaders/compat/cpu/abi.h"
 
 namespace bitnet::backend::cuda {
 
-struct Kernel {
-  const char* name;
-  std::uint32_t max_threads;
-  std::span<const shaders::Argument> arguments;
-};
-
 struct Library {
-  const char* source;
-  std::span<const Kernel> kernels;
-  std::span<const shaders::FunctionConstant> constants;
+  // Names, arguments and constants, from the compilation for the CPU: it knows every type's size.
+  const shaders::cpu::Library* table;
   const unsigned char* image;  // a fat binary: machine code, and PTX for later architectures
 };
 
-[[nodiscard]] std::span<const Library> libraries() noexcept;
+[[nodiscard]] std::span<const Library> libraries();
 // The compute capability that the images are for, at least: 90 is 9.0.
 [[nodiscard]] int architecture() noexcept;
 

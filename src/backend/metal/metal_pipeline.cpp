@@ -66,13 +66,13 @@ MetalPipeline::MetalPipeline(const Kernel& kernel, const FunctionConstants& cons
 void MetalPipeline::check(const Dispatch& dispatch) const {
   check_dispatch({.name = kernel_.name,
                   .max_threads_per_threadgroup = max_threads_,
-                  .arguments = kernel_.arguments},
+                  .arguments = arguments_of(kernel_)},
                  constants_, dispatch, address_of);
 }
 
 KernelCache::KernelCache(std::shared_ptr<Context> context) : context_(std::move(context)) {
   for (const Library& library : libraries()) {
-    for (const Kernel& kernel : library.kernels) entries_[kernel.name] = {&library, &kernel, {}};
+    for (const Kernel& kernel : library.kernels()) entries_[kernel.name] = {&library, &kernel, {}};
   }
 }
 
@@ -114,7 +114,7 @@ std::shared_ptr<const MetalPipeline> KernelCache::find(std::string_view name,
   const auto found = entries_.find(name);
   if (found == entries_.end()) return nullptr;
   Entry& entry = found->second;
-  const FunctionConstants values(name, entry.library->constants, constants);
+  const FunctionConstants values(name, entry.library->constants(), constants);
   const auto same = std::ranges::find(entry.variants, values, &Variant::constants);
   if (same != entry.variants.end()) return same->pipeline;
   const AutoreleasePool pool;

@@ -128,7 +128,7 @@ void ComputeEncoder::dispatch(const Extent& threadgroups, const Extent& threads,
                        .threadgroup_bytes = {},
                        .encoder = label};
   // Only what this kernel takes: slots keep what earlier kernels were given.
-  for (const shaders::Argument& argument : pipeline_->kernel.arguments) {
+  for (const shaders::Argument& argument : arguments_of(pipeline_->kernel)) {
     if (argument.kind == shaders::ArgumentKind::threadgroup) {
       auto& lengths = dispatch.threadgroup_bytes;
       lengths.resize(std::max<std::size_t>(lengths.size(), argument.index + 1));

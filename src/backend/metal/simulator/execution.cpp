@@ -112,7 +112,7 @@ void report_difference(std::span<const GpuDispatch> dispatches, const Copies& co
 
 std::vector<Access> accesses_of(const GpuDispatch& dispatch) {
   std::vector<Access> accesses;
-  for (const shaders::Argument& argument : dispatch.kernel->arguments) {
+  for (const shaders::Argument& argument : arguments_of(*dispatch.kernel)) {
     if (argument.kind == shaders::ArgumentKind::threadgroup ||
         argument.index >= dispatch.slots.size()) {
       continue;

@@ -79,9 +79,9 @@ void set_constant(ConstantValues& self, const void* value, UInteger type, UInteg
 Object* new_function(GpuLibrary& self, Object* given_name, const ConstantValues* values,
                      Object** error) {
   const std::string name = text_of(given_name);
-  const auto kernel = std::ranges::find(self.contents.kernels, name,
+  const auto kernel = std::ranges::find(self.contents.kernels(), name,
                                         [](const Kernel& each) { return std::string(each.name); });
-  if (kernel == self.contents.kernels.end()) {
+  if (kernel == self.contents.kernels().end()) {
     set_error(error, MTL::LibraryErrorFunctionNotFound,
               "the library " + std::string(self.contents.name) + " has no function " + name);
     return nullptr;

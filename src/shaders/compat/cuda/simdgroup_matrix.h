@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // simdgroup_matrix through the tensor cores: the lanes hold the accumulator's layout of mma.m16n8k8
-// whose upper eight rows are zero. Left and right operands are half, as in all our kernels.
+// whose upper eight rows are zero. Operands that are not both half, which those cores would round,
+// are multiplied lane by lane with the same operations in the same order as on the CPU.
 #pragma once
 
 namespace metal {
@@ -91,9 +92,26 @@ MSL_INLINE void simdgroup_multiply_accumulate(simdgroup_matrix<D, 8, 8>& d,
   d.elements[0] = D(low0);
   d.elements[1] = D(low1);
 }
-template <class D>
-MSL_INLINE void simdgroup_multiply(simdgroup_matrix<D, 8, 8>& d, simdgroup_matrix<half, 8, 8> a,
-                                   simdgroup_matrix<half, 8, 8> b) {
+template <class D, class A, class B, class C>
+MSL_INLINE void simdgroup_multiply_accumulate(simdgroup_matrix<D, 8, 8>& d,
+                                              simdgroup_matrix<A, 8, 8> a,
+                                              simdgroup_matrix<B, 8, 8> b,
+                                              simdgroup_matrix<C, 8, 8> c) {
+  const float left[2] = {static_cast<float>(a.elements[0]), static_cast<float>(a.elements[1])};
+  const float right[2] = {static_cast<float>(b.elements[0]), static_cast<float>(b.elements[1])};
+  float sum[2] = {static_cast<float>(c.elements[0]), static_cast<float>(c.elements[1])};
+  const uint own = msl::lane();
+#pragma unroll
+  for (uint k = 0; k < 8; ++k) {
+    const float x = msl::shuffle(left[k % 2], own / 4 * 4 + k / 2);  // row own / 4, column k
+    for (uint i = 0; i < 2; ++i) sum[i] += x * msl::shuffle(right[i], k * 4 + own % 4);
+  }
+  d.elements[0] = D(sum[0]);
+  d.elements[1] = D(sum[1]);
+}
+template <class D, class A, class B>
+MSL_INLINE void simdgroup_multiply(simdgroup_matrix<D, 8, 8>& d, simdgroup_matrix<A, 8, 8> a,
+                                   simdgroup_matrix<B, 8, 8> b) {
   simdgroup_multiply_accumulate(d, a, b, make_filled_simdgroup_matrix<D, 8>(D(0)));
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""C++ source with the .metal files themselves and their argument tables, for the Metal device.
+"""C++ source that holds .metal files themselves, for the Metal device.
 
 Apple's compiler takes each file as it is, with the project's own headers put in their places: it
 finds no others at run time.
@@ -9,26 +9,22 @@ import hashlib
 import pathlib
 import re
 
-from mslc import cpp
-
 INCLUDE = re.compile(r'\s*#\s*include\s*"([^"]+)"')
 FRAME = """\
 // Written by tools/mslc.
 #include "backend/metal/library.h"
 
+extern "C" {{
+{declarations}}}
+
 namespace bitnet::backend::metal {{
 namespace {{
 
-using shaders::Argument;
-using shaders::ArgumentKind;
-using shaders::ConstantType;
-using shaders::FunctionConstant;
+{sources}}}  // namespace
 
-{tables}}}  // namespace
-
-std::span<const Library> libraries() noexcept {{
-  static constexpr Library kLibraries[] = {{
-{libraries}  }};
+std::span<const Library> libraries() {{
+  static const Library kLibraries[] = {{
+{entries}  }};
   return kLibraries;
 }}
 
@@ -61,19 +57,16 @@ def inline(path, root):
     return "\n".join(_inline(path, pathlib.Path(root), path.name, set())) + "\n"
 
 
-def write(libraries):
-    """`libraries`: (stem, argument table, text) of each file."""
-    tables, listed = "", ""
-    cpp.check_owners((stem, table) for stem, table, _ in libraries)
-    for stem, table, text in libraries:
-        if not table["functions"]:
-            continue
-        definitions, constants = cpp.tables(stem, table)
+def write(sources):
+    """`sources`: (stem, text) of each file."""
+    declarations, definitions, entries = "", "", ""
+    for stem, text in sources:
+        declarations += f"const bitnet::shaders::cpu::Library* bitnet_shader_library_{stem}();\n"
         # Cut where no compiler's limit on the length of a literal is near.
         pieces = re.findall(r"(?:.*\n){1,100}", text)
         literals = "\n".join(f'R"metal({piece})metal"' for piece in pieces)
-        tables += f"constexpr std::string_view kSource_{stem} =\n{literals};\n{definitions}"
+        definitions += f"constexpr std::string_view kSource_{stem} =\n{literals};\n\n"
         digest = hashlib.sha256(text.encode()).hexdigest()
-        listed += (f'      {{"{stem}", kSource_{stem},\n       "{digest}",\n'
-                   f'       kKernels_{stem}, {constants}}},\n')
-    return FRAME.format(tables=tables, libraries=listed)
+        entries += (f'      {{"{stem}", bitnet_shader_library_{stem}(), kSource_{stem},\n'
+                    f'       "{digest}"}},\n')
+    return FRAME.format(declarations=declarations, sources=definitions, entries=entries)
