@@ -89,6 +89,17 @@ TEST_F(MetalDeviceTest, EveryChipIsDescribed) {
               is_error(ErrorCode::invalid_argument, HasSubstr("m1 to m5, not 'm0'")));
 }
 
+TEST_F(MetalDeviceTest, AnUnknownChipIsAReasonToHaveNoDevice) {
+  const char* const before = std::getenv("BITNET_METAL_SIM");
+  const std::string kept = before == nullptr ? "" : before;
+  ::setenv("BITNET_METAL_SIM", "m9", 1);
+  const std::vector<Found> found = find_devices();
+  ::setenv("BITNET_METAL_SIM", kept.c_str(), 1);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found.front().device, nullptr);
+  EXPECT_THAT(found.front().reason, HasSubstr("m1 to m5, not 'm9'"));
+}
+
 TEST_F(MetalDeviceTest, BarriersStandOnlyWhereCommandsDepend) {
   const auto a = filled(64, 1);
   const auto b = filled(64, 2);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "bitnet/error.h"
+
 #include "backend/metal/context.h"
 #include "backend/metal/metal_commands.h"
 #include "backend/metal/metal_memory.h"
@@ -79,7 +81,7 @@ Found open(MTL::Device& device) {
 
 }  // namespace
 
-std::vector<Found> find_devices() {
+std::vector<Found> find_devices() try {
   const AutoreleasePool pool;
   const auto devices = NS::TransferPtr(MTL::CopyAllDevices());
   std::vector<Found> found;
@@ -88,6 +90,8 @@ std::vector<Found> find_devices() {
   }
   if (found.empty()) found.push_back({nullptr, "Metal sees no GPU"});
   return found;
+} catch (const bitnet::Error& error) {
+  return {{nullptr, error.what()}};
 }
 
 }  // namespace bitnet::backend::metal

@@ -76,10 +76,10 @@ void install(MakeMachine make_machine) {
 }
 
 void use_profile(std::string_view name) {
-  const Profile& chosen = profile_named(name);
+  const Profile* const chosen = name.empty() ? nullptr : &profile_named(name);
   Settings& all = settings();
   const std::lock_guard lock(all.mutex);
-  all.profile = &chosen;
+  all.profile = chosen;
 }
 
 Faults& faults() noexcept {
