@@ -80,6 +80,14 @@ struct SplitCodesParams {
   uint group_cols;
   uint groups;
 };
+// Many tokens: the codes of `tokens` rows of layout.cols, cut into groups as above.
+struct TernaryGemmParams {
+  TernaryLayout layout;
+  uint tokens;
+  uint dtype;        // of the output
+  uint whole_words;  // the packed codes may be read four aligned bytes at a time
+  uint whole_codes;  // and the activation codes of every token sixteen
+};
 struct MatmulParams {
   uint rows;  // output features
   uint cols;
