@@ -80,6 +80,13 @@ struct SplitCodesParams {
   uint group_cols;
   uint groups;
 };
+// planes[t, i, j] = codes[t, planes * j + i], zero past the end.
+struct ArrangeCodesParams {
+  uint cols;
+  uint planes;
+  uint plane_cols;  // a multiple of 4
+  uint tokens;
+};
 struct MatmulParams {
   uint rows;  // output features
   uint cols;

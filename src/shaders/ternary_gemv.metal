@@ -214,24 +214,180 @@ kernel void multiply_ternary(device const typename Format::Weights* weights [[bu
     store_float(float(sum) * (weight_scale * activation_scale), output, p.dtype, index);
   }
 }
-#define INSTANTIATE(name, Format, tokens, in_flight, simdgroups)                 \
-  template [[host_name("multiply_ternary_" name "_t" #tokens)]] kernel decltype( \
-      multiply_ternary<Format, tokens, in_flight, simdgroups>)                   \
-      multiply_ternary<Format, tokens, in_flight, simdgroups>;
-INSTANTIATE("2bit_tiled", TwoBitTiled<4>, 1, 5, 4)
-INSTANTIATE("2bit_tiled", TwoBitTiled<4>, 2, 4, 4)
-INSTANTIATE("2bit_tiled", TwoBitTiled<4>, 4, 2, 4)
-INSTANTIATE("2bit_tiled", TwoBitTiled<4>, 8, 1, 4)
-INSTANTIATE("2bit", TwoBit<4>, 1, 1, 4)
-INSTANTIATE("2bit", TwoBit<4>, 2, 1, 4)
-INSTANTIATE("2bit", TwoBit<4>, 4, 1, 4)
-INSTANTIATE("2bit", TwoBit<4>, 8, 1, 4)
-INSTANTIATE("5in8", FiveInEight<4>, 1, 1, 4)
-INSTANTIATE("5in8", FiveInEight<4>, 2, 1, 4)
-INSTANTIATE("5in8", FiveInEight<4>, 4, 1, 4)
-INSTANTIATE("5in8", FiveInEight<4>, 8, 1, 4)
-INSTANTIATE("3in5", ThreeInFive<4>, 1, 1, 4)
-INSTANTIATE("3in5", ThreeInFive<4>, 2, 1, 4)
-INSTANTIATE("3in5", ThreeInFive<4>, 4, 1, 4)
-INSTANTIATE("3in5", ThreeInFive<4>, 8, 1, 4)
+// Rows of a threadgroup are 4 times the Format's lanes along the rows; SIMD-groups and chunks in
+// flight as they were fastest on an H100 among those tried (docs/kernels.md).
+#define INSTANTIATE(name, Format, rows, tokens, in_flight, simdgroups)                      \
+  template [[host_name("multiply_ternary_" name "_t" #tokens "_r" #rows)]] kernel decltype( \
+      multiply_ternary<Format<rows / lane_rows>, tokens, in_flight, simdgroups>)            \
+      multiply_ternary<Format<rows / lane_rows>, tokens, in_flight, simdgroups>;
+#define INSTANTIATE_ROWS(name, Format, tokens, in_flight, simdgroups) \
+  INSTANTIATE(name, Format, 8, tokens, in_flight, simdgroups)         \
+  INSTANTIATE(name, Format, 16, tokens, in_flight, simdgroups)
+INSTANTIATE_ROWS("2bit_tiled", TwoBitTiled, 1, 2, 5)
+INSTANTIATE_ROWS("2bit_tiled", TwoBitTiled, 2, 2, 5)
+INSTANTIATE_ROWS("2bit_tiled", TwoBitTiled, 4, 2, 5)
+INSTANTIATE_ROWS("2bit_tiled", TwoBitTiled, 8, 1, 5)
+INSTANTIATE_ROWS("2bit", TwoBit, 1, 1, 4)
+INSTANTIATE_ROWS("2bit", TwoBit, 2, 1, 4)
+INSTANTIATE_ROWS("2bit", TwoBit, 4, 1, 4)
+INSTANTIATE_ROWS("2bit", TwoBit, 8, 1, 4)
+INSTANTIATE_ROWS("5in8", FiveInEight, 1, 1, 4)
+INSTANTIATE("5in8", FiveInEight, 16, 2, 1, 4)
+INSTANTIATE("5in8", FiveInEight, 16, 4, 1, 4)
+INSTANTIATE("5in8", FiveInEight, 16, 8, 1, 4)
+INSTANTIATE_ROWS("3in5", ThreeInFive, 1, 1, 4)
+INSTANTIATE("3in5", ThreeInFive, 16, 2, 1, 4)
+INSTANTIATE("3in5", ThreeInFive, 16, 4, 1, 4)
+INSTANTIATE("3in5", ThreeInFive, 16, 8, 1, 4)
+#undef INSTANTIATE_ROWS
 #undef INSTANTIATE
+
+// --- group scales
+// output[token, row] = the groups' float(sum) * (weight scale * activation scale), added in order.
+// A group is whole chunks, and one lane's. A threadgroup does as many groups at once as it has
+// lanes along the columns, then adds their products in order.
+template <typename Format, uint kTokens, uint kInFlight, uint kSimdgroups>
+[[max_total_threads_per_threadgroup(256)]]
+kernel void multiply_ternary_groups(device const typename Format::Weights* weights [[buffer(0)]],
+                                    device const float* weight_scales [[buffer(1)]],
+                                    device const typename Format::Activations* codes [[buffer(2)]],
+                                    device const float* activation_scales [[buffer(3)]],
+                                    device uchar* output [[buffer(4)]],
+                                    constant TernaryMatmulParams& p [[buffer(5)]],
+                                    uint2 group [[threadgroup_position_in_grid]],
+                                    uint thread_index [[thread_index_in_threadgroup]],
+                                    uint lane [[thread_index_in_simdgroup]],
+                                    uint simdgroup [[simdgroup_index_in_threadgroup]]) {
+  constexpr uint kGroupRows = lane_rows * uint(Format::row_lanes);
+  constexpr uint kPositions = kSimdgroups * uint(Format::column_lanes);
+  threadgroup float products[kPositions][kTokens * kGroupRows];
+  const uint rows = p.layout.rows;
+  const uint chunks = Format::chunks(p.layout.cols);
+  const uint first_token = group.y * kTokens;
+  const uint token = first_token + thread_index / kGroupRows;
+  const uint row = group.x * kGroupRows + thread_index % kGroupRows;
+  const bool stores = thread_index < kTokens * kGroupRows && token < p.tokens && row < rows;
+
+  const uint lane_row = Format::row_lane(lane) * lane_rows;
+  const uint first_row = group.x * kGroupRows + lane_row;
+  const uint position = simdgroup * uint(Format::column_lanes) + Format::column_lane(lane);
+  const uint group_chunks = p.layout.group_cols / uint(Format::columns);
+  const TokenCodes<Format, kTokens> x =
+      codes_of_tokens<Format, kTokens>(codes, first_token, p.tokens, chunks);
+  float total = 0.0f;
+  for (uint first = 0; first < p.groups; first += kPositions) {
+    const uint scale_group = first + position;
+    if (scale_group < p.groups) {
+      int sums[kTokens * lane_rows];
+#pragma unroll
+      for (uint i = 0; i < kTokens * lane_rows; ++i) sums[i] = 0;
+      const uint end = min((scale_group + 1u) * group_chunks, chunks);
+      for (uint chunk = scale_group * group_chunks; chunk < end; chunk += kInFlight) {
+        add_block<Format, kTokens, kInFlight, 1, false>(weights, x, first_row, rows, chunks, chunk,
+                                                        end, sums);
+      }
+#pragma unroll
+      for (uint i = 0; i < kTokens * lane_rows; ++i) {
+        const uint at_row = min(first_row + i % lane_rows, rows - 1u);
+        const uint at_token = min(first_token + i / lane_rows, p.tokens - 1u);
+        const float scale = weight_scales[ulong(at_row) * p.layout.scale_stride + scale_group] *
+                            activation_scales[at_token];
+        products[position][i / lane_rows * kGroupRows + lane_row + i % lane_rows] =
+            float(sums[i]) * scale;
+      }
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    if (stores) {
+      const uint count = min(kPositions, p.groups - first);
+      for (uint i = 0; i < count; ++i) total += products[i][thread_index];
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);  // before the next groups are written
+  }
+  if (stores) store_float(total, output, p.dtype, ulong(token) * rows + row);
+}
+#define INSTANTIATE(name, Format, tokens, in_flight)                                           \
+  template [[host_name("multiply_ternary_groups_" name "_t" #tokens "_r16")]] kernel decltype( \
+      multiply_ternary_groups<Format<4>, tokens, in_flight, 4>)                                \
+      multiply_ternary_groups<Format<4>, tokens, in_flight, 4>;
+INSTANTIATE("2bit_tiled", TwoBitTiled, 1, 4)
+INSTANTIATE("2bit_tiled", TwoBitTiled, 2, 2)
+INSTANTIATE("2bit_tiled", TwoBitTiled, 4, 1)
+INSTANTIATE("2bit_tiled", TwoBitTiled, 8, 1)
+INSTANTIATE("2bit", TwoBit, 1, 1)
+INSTANTIATE("2bit", TwoBit, 2, 1)
+INSTANTIATE("2bit", TwoBit, 4, 1)
+INSTANTIATE("2bit", TwoBit, 8, 1)
+#undef INSTANTIATE
+
+// --- what the others leave
+// The same for any packing, groups and alignment: a SIMD-group takes a row and the tokens
+// group.y, group.y + threadgroups along y, ...; each lane takes whole groups or, where there is one,
+// every 32nd column.
+kernel void multiply_ternary_any(device const uchar* weights [[buffer(0)]],
+                                 device const float* weight_scales [[buffer(1)]],
+                                 device const char* codes [[buffer(2)]],
+                                 device const float* activation_scales [[buffer(3)]],
+                                 device uchar* output [[buffer(4)]],
+                                 constant TernaryMatmulParams& p [[buffer(5)]],
+                                 uint2 group [[threadgroup_position_in_grid]],
+                                 uint2 groups [[threadgroups_per_grid]],
+                                 uint lane [[thread_index_in_simdgroup]]) {
+  const uint row = group.x;
+  const uint cols = p.layout.cols;
+  const bool one_group = p.groups == 1u;
+  for (uint token = group.y; token < p.tokens; token += groups.y) {
+    device const char* x = codes + ulong(token) * cols;
+    const ulong index = ulong(token) * p.layout.rows + row;
+    float total = 0.0f;
+    int sum = 0;
+    for (uint first = 0; first < p.groups; first += 32u) {
+      const uint scale_group = first + lane;
+      sum = 0;
+      const uint begin = one_group ? lane : min(scale_group, p.groups) * p.layout.group_cols;
+      const uint end = one_group ? cols : min(begin + p.layout.group_cols, cols);
+      for (uint col = begin; col < end; col += one_group ? 32u : 1u) {
+        sum += (code_at(weights, p.layout.packing, cols, row, col) - 1) * int(x[col]);
+      }
+      if (one_group) break;
+      float product = 0.0f;
+      if (scale_group < p.groups) {
+        const float scale = weight_scales[ulong(row) * p.layout.scale_stride + scale_group];
+        product = float(sum) * (scale * activation_scales[token]);
+      }
+      const uint count = min(32u, p.groups - first);
+      for (uint i = 0; i < count; ++i) total += simd_shuffle(product, ushort(i));
+    }
+    const int whole = simd_sum(sum);
+    if (lane == 0 && p.dtype == output_i32) {
+      reinterpret_cast<device int*>(output)[index] = whole;
+    } else if (lane == 0) {
+      if (one_group) {
+        const float scale = weight_scales[ulong(row) * p.layout.scale_stride];
+        total = float(whole) * (scale * activation_scales[token]);
+      }
+      store_float(total, output, p.dtype, index);
+    }
+  }
+}
+
+// --- the order of the activations
+// planes[token, i, j] = codes[token, planes j + i], zero past the last column. A thread writes four
+// bytes of the tokens group.y, group.y + threadgroups along y, ...
+kernel void arrange_codes(device const char* codes [[buffer(0)]],
+                          device char4* planes [[buffer(1)]],
+                          constant ArrangeCodesParams& p [[buffer(2)]],
+                          uint2 thread_position [[thread_position_in_grid]],
+                          uint2 groups [[threadgroups_per_grid]]) {
+  const uint words = p.plane_cols / 4u;
+  if (thread_position.x >= words * p.planes) return;
+  const uint plane = thread_position.x / words;
+  const uint word = thread_position.x % words;
+  for (uint token = thread_position.y; token < p.tokens; token += groups.y) {
+    char4 values = char4(0);
+    for (uint i = 0; i < 4; ++i) {
+      const uint col = (word * 4u + i) * p.planes + plane;
+      if (col < p.cols) values[i] = codes[ulong(token) * p.cols + col];
+    }
+    planes[ulong(token) * words * p.planes + thread_position.x] = values;
+  }
+}
