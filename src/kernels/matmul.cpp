@@ -20,72 +20,6 @@ kernels::Launch items(std::uint32_t count) {
   return {.threadgroups = {.x = count}, .threads_per_threadgroup = {}};
 }
 
-// --- ternary ---------------------------------------------------------------------------------
-
-struct TernaryProblem {
-  shaders::TernaryMatmulParams params;
-};
-
-constexpr std::string_view kTwoBitKernel = "cpu_ternary_matmul_2bit";
-
-std::string_view declines_two_bit(const TernaryProblem& problem, const Capabilities&) {
-  const shaders::TernaryLayout& layout = problem.params.layout;
-  if (layout.packing != static_cast<std::uint32_t>(Packing::two_bit)) return "packing is not 2bit";
-  if (problem.params.groups > 1 && layout.group_cols % 64 != 0) {
-    return "group size is not a multiple of 64";
-  }
-  return "";
-}
-
-constexpr kernels::Candidate<TernaryProblem> kTernary[] = {
-    {.name = "cpu 2bit",
-     .declines = declines_two_bit,
-     .kernel = [](const TernaryProblem&) { return std::string(kTwoBitKernel); },
-     .launch =
-         [](const TernaryProblem& problem, const Capabilities&) {
-           return items((problem.params.layout.rows + kItemRows - 1) / kItemRows);
-         }},
-    {.name = "cpu plain",
-     .declines = [](const TernaryProblem&, const Capabilities&) -> std::string_view { return ""; },
-     .kernel = [](const TernaryProblem&) { return std::string("cpu_ternary_matmul"); },
-     .launch = [](const TernaryProblem& problem,
-                  const Capabilities&) { return items(problem.params.layout.rows); }},
-};
-
-constexpr kernels::Candidate<TernaryProblem> kSplit[] = {
-    {.name = "cpu",
-     .declines = [](const TernaryProblem&, const Capabilities&) -> std::string_view { return ""; },
-     .kernel = [](const TernaryProblem&) { return std::string("cpu_split_codes"); },
-     .launch = [](const TernaryProblem& problem,
-                  const Capabilities&) { return items(problem.params.tokens); }},
-};
-
-// The activation codes as the 2bit kernel takes them: four planes and the sums of the codes.
-struct SplitActivations {
-  Tensor planes;
-  Tensor sums;
-};
-
-SplitActivations encode_split(ComputeEncoder& encoder, const TernaryProblem& problem,
-                              const Tensor& codes) {
-  const shaders::TernaryMatmulParams& params = problem.params;
-  const auto plane_cols =
-      static_cast<std::uint32_t>(packed_size(Packing::two_bit, 1, params.layout.cols));
-  const SplitActivations split{
-      Tensor::empty(encoder.device(), {params.tokens, 4, plane_cols}, DType::i8),
-      Tensor::empty(encoder.device(), {params.tokens, params.groups}, DType::i32)};
-  kernels::dispatch(
-      encoder, kernels::choose<TernaryProblem>(encoder.device(), "split_codes", kSplit, problem),
-      {reads(codes), writes(split.planes), writes(split.sums)},
-      shaders::SplitCodesParams{params.layout.cols, plane_cols, params.layout.group_cols,
-                                params.groups},
-      Work{codes.byte_size() + split.planes.byte_size() + split.sums.byte_size(),
-           codes.byte_size()});
-  return split;
-}
-
-// --- dense -----------------------------------------------------------------------------------
-
 struct DenseProblem {
   DType weights;
   std::uint32_t rows;
@@ -100,63 +34,6 @@ constexpr kernels::Candidate<DenseProblem> kDense[] = {
 };
 
 }  // namespace
-
-void encode_ternary_matmul(ComputeEncoder& encoder, const Tensor& weights, const Tensor& codes,
-                           const Tensor& activation_scales, const Tensor& output) {
-  constexpr std::string_view kName = "encode_ternary_matmul";
-  kernels::require_on_device(encoder, kName, {&weights, &codes, &output});
-  kernels::require_dtype(kName, "weights", weights, DType::ternary);
-  kernels::require_on_device(encoder, kName, {&weights.scales()});
-  kernels::require_dtype(kName, "codes", codes, DType::i8);
-  kernels::require_matrix(kName, "codes", codes);
-  kernels::require_contiguous(kName, "codes", codes);
-  kernels::require_shape(kName, "codes", codes, {codes.shape()[0], weights.shape()[1]});
-  utils::require(weights.shape()[1] < (1 << 24), kName, "K = ", weights.shape()[1],
-                 " is not below 2^24, where sums leave int32");
-  kernels::require_shape(kName, "output", output, {codes.shape()[0], weights.shape()[0]});
-  kernels::require_contiguous(kName, "output", output);
-  const bool sums_only = output.dtype() == DType::i32;
-  if (!sums_only) {
-    utils::require(kernels::is_float(output.dtype()), kName,
-                   "output must be i32, f32, f16 or bf16, not ", output.dtype());
-    kernels::require_on_device(encoder, kName, {&activation_scales});
-    kernels::require_dtype(kName, "activation_scales", activation_scales, DType::f32);
-    kernels::require_shape(kName, "activation_scales", activation_scales, {codes.shape()[0]});
-    kernels::require_contiguous(kName, "activation_scales", activation_scales);
-    kernels::require_disjoint(kName, output, activation_scales);
-  }
-  kernels::require_disjoint(kName, output, weights);
-  kernels::require_disjoint(kName, output, weights.scales());
-  kernels::require_disjoint(kName, output, codes);
-
-  TernaryProblem problem{.params = {.layout = kernels::layout_of(kName, weights),
-                                    .tokens = extent(kName, codes, 0),
-                                    .groups = kernels::groups_per_row(weights),
-                                    .dtype = static_cast<std::uint32_t>(output.dtype())}};
-  if (problem.params.layout.rows == 0 || problem.params.tokens == 0) return;
-  if (sums_only) {
-    problem.params.layout.group_cols = std::max(problem.params.layout.cols, 1U);
-    problem.params.groups = 1;
-  }
-  const std::uint64_t products = static_cast<std::uint64_t>(problem.params.layout.rows) *
-                                 problem.params.layout.cols * problem.params.tokens;
-  const Work work{weights.byte_size() + codes.byte_size() + output.byte_size(), 2 * products};
-  const Tensor scales = sums_only ? Tensor() : activation_scales;
-  const kernels::Choice choice =
-      kernels::choose<TernaryProblem>(encoder.device(), "ternary_matmul", kTernary, problem);
-  if (choice.pipeline->name() == kTwoBitKernel) {
-    const SplitActivations split = encode_split(encoder, problem, codes);
-    kernels::dispatch(encoder, choice,
-                      {reads(weights), reads(weights.scales()), reads(split.planes),
-                       reads(split.sums), reads(scales), writes(output)},
-                      problem.params, work);
-    return;
-  }
-  kernels::dispatch(
-      encoder, choice,
-      {reads(weights), reads(weights.scales()), reads(codes), reads(scales), writes(output)},
-      problem.params, work);
-}
 
 void encode_matmul(ComputeEncoder& encoder, const Tensor& weights, const Tensor& weight_scales,
                    const Tensor& x, const Tensor& output) {
@@ -201,24 +78,6 @@ void encode_matmul(ComputeEncoder& encoder, const Tensor& weights, const Tensor&
                     {reads(weights), reads(weight_scales), reads(wide), writes(output)}, params,
                     Work{weights.byte_size() + wide.byte_size() + output.byte_size(),
                          2ULL * params.rows * params.cols * params.tokens});
-}
-
-void ComputeEncoder::encode_matmul(const Tensor& quantized, const Tensor& activations,
-                                   const Tensor& output) {
-  constexpr std::string_view kName = "ComputeEncoder::encode_matmul";
-  kernels::require_on_device(*this, kName, {&quantized, &activations, &output});
-  kernels::require_matrix(kName, "activations", activations);
-  if (activations.dtype() == DType::i8) {
-    // Codes without their scales have only integer products.
-    kernels::require_dtype(kName, "output for i8 activations", output, DType::i32);
-    encode_ternary_matmul(*this, quantized, activations, Tensor(), output);
-    return;
-  }
-  kernels::require_float(kName, "output for float activations", output);
-  const Tensor codes = Tensor::empty(device_, activations.shape(), DType::i8);
-  const Tensor scales = Tensor::empty(device_, {activations.shape()[0]}, DType::f32);
-  encode_quantize_activations(*this, activations, codes, scales);
-  encode_ternary_matmul(*this, quantized, codes, scales, output);
 }
 
 }  // namespace bitnet

@@ -80,13 +80,21 @@ struct SplitCodesParams {
   uint group_cols;
   uint groups;
 };
-// Many tokens: the codes of `tokens` rows of layout.cols, cut into groups as above.
+// planes[t, i, j] = codes[t, planes * j + i], zero past the end.
+struct ArrangeCodesParams {
+  uint cols;
+  uint planes;
+  uint plane_cols;  // a multiple of 4
+  uint tokens;
+};
+// Many tokens: codes[t, k] at t * code_cols + k, zero past the end; code_cols is cols rounded up to a
+// multiple of 32. Groups are cut at multiples of layout.group_cols, itself one of 32; a matrix that
+// has one group has layout.group_cols = code_cols.
 struct TernaryGemmParams {
   TernaryLayout layout;
+  uint code_cols;
   uint tokens;
-  uint dtype;        // of the output
-  uint whole_words;  // the packed codes may be read four aligned bytes at a time
-  uint whole_codes;  // and the activation codes of every token sixteen
+  uint dtype;  // of the output
 };
 struct MatmulParams {
   uint rows;  // output features

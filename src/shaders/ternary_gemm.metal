@@ -9,26 +9,13 @@
 using namespace metal;
 using namespace ternary_gemm;
 
-// --- four columns at a time, for every problem ---
-//
-// A tile's step ends where a group of scales does, wherever that is: the codes beyond are zero.
-struct Step {
-  uint begin;
-  uint end;
-  uint col;  // where the tile begins: the block of 16 columns that holds `begin`
+// --- four columns at a time, with or without group scales ---
 
-  static Step from(constant TernaryGemmParams& p, uint begin) {
-    Step step;
-    step.begin = begin;
-    step.col = begin / 16 * 16;
-    const uint group_end = (begin / p.layout.group_cols + 1) * p.layout.group_cols;
-    step.end = min(min(step.col + tile_cols, group_end), p.layout.cols);
-    return step;
-  }
-  bool ends_group(constant TernaryGemmParams& p) const {
-    return end == p.layout.cols || end % p.layout.group_cols == 0;
-  }
-};
+// Where the step that begins at a column ends: with the tile, or with a group of scales in it.
+static uint end_of_step(constant TernaryGemmParams& p, uint begin) {
+  const uint group_end = (begin / p.layout.group_cols + 1) * p.layout.group_cols;
+  return min(min(begin + tile_cols, group_end), p.code_cols);
+}
 
 constant constexpr uint thread_tokens = 8;
 constant constexpr uint thread_rows = 4;
@@ -78,13 +65,13 @@ kernel void multiply_tiles(device const uchar* packed [[buffer(0)]],
   float totals[thread_tokens][thread_rows] = {};
   int code_sum = 0;  // of this group's codes that this thread fetched
 
-  Step step = Step::from(p, 0);
-  RowPiece row_piece = fetch_row<Codes>(packed, p, first_row + fetched_row,
-                                        step.col + fetched_row_half * thread_cols);
-  TokenPiece token_piece =
-      fetch_token(codes, p, first_token + fetched_token,
-                  step.col + fetched_token_half * thread_cols, step.begin, step.end);
-  for (uint buffer = 0; step.begin < p.layout.cols; buffer ^= 1) {
+  uint end = end_of_step(p, 0);
+  RowPiece row_piece =
+      fetch_row<Codes>(packed, p, first_row + fetched_row, fetched_row_half * thread_cols);
+  TokenPiece token_piece = fetch_token(codes, p, first_token + fetched_token,
+                                       fetched_token_half * thread_cols, end);
+  uint buffer = 0;
+  for (uint begin = 0; begin < p.code_cols; buffer ^= 1) {
     threadgroup uint* row_tile = row_tiles + buffer * tile_words;
     threadgroup uint* token_tile = token_tiles + buffer * tile_words;
     store_row(row_tile, fetched_row, fetched_row_half, row_piece);
@@ -92,14 +79,15 @@ kernel void multiply_tiles(device const uchar* packed [[buffer(0)]],
     code_sum += sum_codes(token_piece);
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
-    const bool ends_group = step.ends_group(p);
-    const uint group = step.begin / p.layout.group_cols;
-    step = Step::from(p, step.end);
-    if (step.begin < p.layout.cols) {  // on their way while this tile is multiplied
+    const uint group = begin / p.layout.group_cols;
+    begin = end;
+    const bool ends_group = end == p.code_cols || end % p.layout.group_cols == 0;
+    if (begin < p.code_cols) {  // on their way while this tile is multiplied
+      end = end_of_step(p, begin);
       row_piece = fetch_row<Codes>(packed, p, first_row + fetched_row,
-                                   step.col + fetched_row_half * thread_cols);
+                                   begin + fetched_row_half * thread_cols);
       token_piece = fetch_token(codes, p, first_token + fetched_token,
-                                step.col + fetched_token_half * thread_cols, step.begin, step.end);
+                                begin + fetched_token_half * thread_cols, end);
     }
 
     for (uint quad = 0; quad < tile_cols / 4; quad += 4) {
@@ -240,19 +228,19 @@ kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
   RowPiece row_piece =
       fetch_row<Codes>(packed, p, first_row + fetched_row, fetched_row_half * thread_cols);
   TokenPiece token_piece = fetch_token(codes, p, first_token + fetched_token,
-                                       fetched_token_half * thread_cols, 0, p.layout.cols);
-  for (uint col = 0; col < p.layout.cols; col += tile_cols) {
+                                       fetched_token_half * thread_cols, p.code_cols);
+  for (uint col = 0; col < p.code_cols; col += tile_cols) {
     store_row(row_tile, fetched_row, fetched_row_half, row_piece);
     store_token(token_tile, fetched_token, fetched_token_half, token_piece);
     code_sum += sum_codes(token_piece);
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
     const uint next = col + tile_cols;
-    if (next < p.layout.cols) {  // on their way while this tile is multiplied
+    if (next < p.code_cols) {  // on their way while this tile is multiplied
       row_piece = fetch_row<Codes>(packed, p, first_row + fetched_row,
                                    next + fetched_row_half * thread_cols);
       token_piece = fetch_token(codes, p, first_token + fetched_token,
-                                next + fetched_token_half * thread_cols, 0, p.layout.cols);
+                                next + fetched_token_half * thread_cols, p.code_cols);
     }
     for (uint k = 0; k < tile_cols; k += 16) {
       simdgroup_half8x8 x[4][2];

@@ -27,7 +27,7 @@ enum OutputType : uint { output_f32 = 0, output_f16 = 1, output_bf16 = 2, output
 // bit 8 k + 2 i. Every packing pads to a multiple of 16 columns.
 template <typename Codes>
 struct Block {
-  static uint load(device const uchar* packed, uint cols, uint row, uint block, bool) {
+  static uint load(device const uchar* packed, uint cols, uint row, uint block) {
     uint word = 0;
     for (uint i = 0; i < 16; ++i) {
       word |= Codes::code(packed, cols, row, 16 * block + i) << (i % 4 * 8 + i / 4 * 2);
@@ -35,22 +35,17 @@ struct Block {
     return word;
   }
 };
-// Four bytes, in one load where they are aligned.
-inline uint load_word(device const uchar* bytes, bool aligned) {
-  if (aligned) return *(device const uint*)bytes;
-  return uint(bytes[0]) | uint(bytes[1]) << 8 | uint(bytes[2]) << 16 | uint(bytes[3]) << 24;
-}
 template <>
 struct Block<TwoBitTiled> {
-  static uint load(device const uchar* packed, uint cols, uint row, uint block, bool aligned) {
-    return load_word(packed + TwoBitTiled::offset(cols, row, block), aligned);
+  static uint load(device const uchar* packed, uint cols, uint row, uint block) {
+    return *(device const uint*)(packed + TwoBitTiled::offset(cols, row, block));
   }
 };
 template <>
 struct Block<TwoBit> {
   // Column 4 i + k is at bit 8 i + 2 k: the word is a 4 x 4 matrix of codes to transpose.
-  static uint load(device const uchar* packed, uint cols, uint row, uint block, bool aligned) {
-    uint word = load_word(packed + TwoBit::offset(cols, row, block), aligned);
+  static uint load(device const uchar* packed, uint cols, uint row, uint block) {
+    uint word = *(device const uint*)(packed + TwoBit::offset(cols, row, block));
     const uint near = (word ^ word >> 6) & 0x00cc00ccu;
     word ^= near ^ near << 6;
     const uint far = (word ^ word >> 12) & 0x0000f0f0u;
@@ -85,32 +80,25 @@ inline RowPiece fetch_row(device const uchar* packed, constant TernaryGemmParams
     piece.words[i] = 0;
     if (block < (p.layout.cols + 15) / 16) {
       piece.words[i] = Block<Codes>::load(packed, p.layout.cols,
-                                          metal::min(row, p.layout.rows - 1), block,
-                                          p.whole_words != 0);
+                                          metal::min(row, p.layout.rows - 1), block);
     }
   }
   return piece;
 }
 
-// 32 codes of a token, four in a word; zero outside [begin, end) and past the last token.
+// 32 codes of a token, four in a word; zero from column `end` on and past the last token.
 struct TokenPiece {
   uint4 quads[2];
 };
 inline TokenPiece fetch_token(device const uchar* codes, constant TernaryGemmParams& p, uint token,
-                              uint col, uint begin, uint end) {
+                              uint col, uint end) {
   TokenPiece piece;
   piece.quads[0] = piece.quads[1] = uint4(0u);
-  if (token >= p.tokens) return piece;
-  device const uchar* from = codes + ulong(token) * p.layout.cols + col;
-  if (p.whole_codes != 0 && begin <= col && col + thread_cols <= end) {
-    piece.quads[0] = ((device const uint4*)from)[0];
-    piece.quads[1] = ((device const uint4*)from)[1];
-    return piece;
-  }
-  for (uint i = 0; i < thread_cols; ++i) {
-    const bool inside = begin <= col + i && col + i < end;
-    const uint code = inside ? uint(from[i]) : 0u;
-    piece.quads[i / 16][i / 4 % 4] |= code << (i % 4 * 8);
+  if (token < p.tokens && col < end) {
+    device const uint4* from =
+        (device const uint4*)(codes + ulong(token) * p.code_cols + col);
+    piece.quads[0] = from[0];
+    piece.quads[1] = from[1];
   }
   return piece;
 }
