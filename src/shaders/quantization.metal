@@ -12,11 +12,11 @@
 using namespace metal;
 
 // The floor of the scales, from the reference implementation.
-constant float smallest_scale = 1e-5f;
+constant float kSmallestScale = 1e-5f;
 // Sums are kept as multiples of 2^64, where no sum of floats overflows. What is then too small for a
 // float, below 2^-62 before, is beyond the 45th bit of a mean above the floor.
-constant float sum_unit = 18446744073709551616.0f;
-constant float per_sum_unit = 1.0f / 18446744073709551616.0f;
+constant float kSumUnit = 18446744073709551616.0f;
+constant float kPerSumUnit = 1.0f / 18446744073709551616.0f;
 
 // sums[n, g] = sum of |weights[n, k]| over the columns k of group g. A SIMD-group takes a sum.
 template <typename T>
@@ -33,7 +33,7 @@ kernel void sum_weights(device const T* weights [[buffer(0)]], device float2* su
   device const T* group = weights + ulong(item / p.groups) * p.cols + first;
   TwoFloat sum = TwoFloat{0.0f, 0.0f};
   for (uint col = 4 * lane; col < count; col += 4 * 32) {
-    const float4 magnitudes = fabs(load_quad(group, col, count, p.aligned != 0)) * per_sum_unit;
+    const float4 magnitudes = fabs(load_quad(group, col, count, p.aligned != 0)) * kPerSumUnit;
     for (uint i = 0; i < 4; ++i) sum = add(sum, magnitudes[i]);
   }
   sum = sum_of_simdgroup(sum);
@@ -48,8 +48,8 @@ INSTANTIATE(bf16, bfloat)
 
 // A not-a-number stays one.
 static float scale_of(TwoFloat sum, ulong count) {
-  const float mean = count == 0 ? 0.0f : quotient_of(sum, count) * sum_unit;
-  return mean < smallest_scale ? smallest_scale : mean;
+  const float mean = count == 0 ? 0.0f : quotient_of(sum, count) * kSumUnit;
+  return mean < kSmallestScale ? kSmallestScale : mean;
 }
 
 // scales[i] = max(sums[i] / number of weights, 1e-5). A thread takes a scale.

@@ -10,7 +10,7 @@
 using namespace metal;
 
 // The floor of the largest magnitude, from the reference implementation.
-constant float smallest_magnitude = 1e-5f;
+constant float kSmallestMagnitude = 1e-5f;
 
 // The bits of magnitudes are in the order of the magnitudes, and those of not-a-number above all.
 static uint magnitude_bits(float4 values) {
@@ -26,13 +26,12 @@ static uint max_of_threadgroup(uint x, threadgroup uint* partial, uint lane, uin
   threadgroup_barrier(mem_flags::mem_threadgroup);
   return simd_max(lane < simdgroups ? partial[lane] : 0u);
 }
-template <typename T>
-static T sum_of_threadgroup(T x, threadgroup T* partial, uint lane, uint simdgroup,
-                            uint simdgroups) {
-  const T own = simd_sum(x);
+static float sum_of_threadgroup(float x, threadgroup float* partial, uint lane, uint simdgroup,
+                                uint simdgroups) {
+  const float own = simd_sum(x);
   if (lane == 0) partial[simdgroup] = own;
   threadgroup_barrier(mem_flags::mem_threadgroup);
-  return simd_sum(lane < simdgroups ? partial[lane] : T(0));
+  return simd_sum(lane < simdgroups ? partial[lane] : 0.0f);
 }
 
 // clamp(round_half_even(values * factor), -128, 127), 0 where the product is not-a-number.
@@ -64,7 +63,7 @@ kernel void quantize_activations(device const T* x [[buffer(0)]], device char* c
   const bool aligned = p.aligned != 0;
   device const T* values = x + ulong(token) * p.cols;
   device char* row = codes + ulong(token) * p.cols;
-  uint most = as_type<uint>(smallest_magnitude);
+  uint most = as_type<uint>(kSmallestMagnitude);
   for (uint col = 4 * i; col < p.cols; col += 4 * threads) {
     most = max(most, magnitude_bits(load_quad(values, col, p.cols, aligned)));
   }
@@ -77,17 +76,19 @@ kernel void quantize_activations(device const T* x [[buffer(0)]], device char* c
   if (i == 0) scales[token] = as_type<float>(most) / 127.0f;
 }
 
-// The same codes of gained = x * gain; RMSNorm's divisor rms = sqrt(mean(x^2) + epsilon) cancels out
-// of them: m = max |gained|, factor = 1 / max(m, 1e-5 rms) * 127, scales[t] = max(m / rms, 1e-5) /
-// 127.
+enum GainType : uint { gain_f32 = 0, gain_f16 = 1, gain_bf16 = 2 };  // bitnet::DType
+
 static float4 load_gain(uint dtype, device const uchar* gain, uint col, uint cols, bool aligned) {
-  if (dtype == dtype_f32) return load_quad((device const float*)gain, col, cols, aligned);
-  if (dtype == dtype_f16) return load_quad((device const half*)gain, col, cols, aligned);
+  if (dtype == gain_f32) return load_quad((device const float*)gain, col, cols, aligned);
+  if (dtype == gain_f16) return load_quad((device const half*)gain, col, cols, aligned);
   return load_quad((device const bfloat*)gain, col, cols, aligned);
 }
 // A not-a-number stays one.
 static float at_least(float x, float least) { return x < least ? least : x; }
 
+// The codes of RMSNorm(x) * gain without its values: its divisor rms = sqrt(mean(x^2) + epsilon)
+// cancels out of them. With m = max |x * gain|, factor = 1 / max(m, 1e-5 rms) * 127 and scales[t] =
+// max(m / rms, 1e-5) / 127.
 template <typename T>
 kernel void rms_norm_quantize(device const T* x [[buffer(0)]],
                               device const uchar* gain [[buffer(1)]],
@@ -117,125 +118,13 @@ kernel void rms_norm_quantize(device const T* x [[buffer(0)]],
   squares = sum_of_threadgroup(squares, partial_squares, lane, simdgroup, simdgroups);
   const float rms = sqrt(squares / float(p.cols) + p.epsilon);
   const float largest = as_type<float>(most);
-  const float factor = factor_of(at_least(largest, smallest_magnitude * rms));
+  const float factor = factor_of(at_least(largest, kSmallestMagnitude * rms));
   for (uint col = 4 * i; col < p.cols; col += 4 * threads) {
     const float4 gained = load_quad(values, col, p.cols, aligned) *
                           load_gain(p.gain_dtype, gain, col, p.cols, aligned);
     store_quad(row, col, p.cols, aligned, codes_of(gained, factor));
   }
-  if (i == 0) scales[token] = at_least(largest / rms, smallest_magnitude) / 127.0f;
-}
-
-// --- the codes as four planes and sums: what a product with two-bit codes takes
-
-// planes[t, i, j] = codes[t, 4 j + i] of 16 columns, a word of each plane.
-static void store_planes(thread const uint* quads, device uint* planes, uint plane_words,
-                         uint word) {
-  for (uint plane = 0; plane < 4; ++plane) {
-    uint bytes = 0;
-    for (uint j = 0; j < 4; ++j) bytes |= (quads[j] >> (8 * plane) & 255u) << (8 * j);
-    planes[plane * plane_words + word] = bytes;
-  }
-}
-static int sum_of_bytes(uint bytes) {
-  const char4 values = as_type<char4>(bytes);
-  return int(values.x) + int(values.y) + int(values.z) + int(values.w);
-}
-// sums[g] = sum of the codes of group g, of a token. A SIMD-group takes a group.
-static void sum_groups(device const char* codes, device int* sums, uint cols, uint group_cols,
-                       uint groups, uint lane, uint simdgroup, uint simdgroups) {
-  for (uint group = simdgroup; group < groups; group += simdgroups) {
-    const uint first = group * group_cols;
-    const uint last = min(first + group_cols, cols);
-    int sum = 0;
-    for (uint col = first + lane; col < last; col += 32) sum += codes[col];
-    sum = simd_sum(sum);
-    if (lane == 0) sums[group] = sum;
-  }
-}
-
-// planes and sums of SplitCodesParams, of codes that are there. A threadgroup takes a token.
-kernel void split_codes(device const char* codes [[buffer(0)]],
-                        device uint* planes [[buffer(1)]], device int* sums [[buffer(2)]],
-                        constant SplitCodesParams& p [[buffer(3)]],
-                        uint token [[threadgroup_position_in_grid]],
-                        uint i [[thread_position_in_threadgroup]],
-                        uint threads [[threads_per_threadgroup]],
-                        uint lane [[thread_index_in_simdgroup]],
-                        uint simdgroup [[simdgroup_index_in_threadgroup]],
-                        uint simdgroups [[simdgroups_per_threadgroup]]) {
-  threadgroup int partial[32];
-  device const char* row = codes + ulong(token) * p.cols;
-  const uint plane_words = p.plane_cols / 4;
-  int sum = 0;
-  for (uint word = i; word < plane_words; word += threads) {
-    uint quads[4];
-    for (uint j = 0; j < 4; ++j) {
-      quads[j] = 0;
-      for (uint k = 0; k < 4; ++k) {
-        const uint col = 16 * word + 4 * j + k;
-        if (col < p.cols) quads[j] |= uint(uchar(row[col])) << (8 * k);
-      }
-      sum += sum_of_bytes(quads[j]);
-    }
-    store_planes(quads, planes + ulong(token) * p.plane_cols, plane_words, word);
-  }
-  if (p.groups == 1) {
-    sum = sum_of_threadgroup(sum, partial, lane, simdgroup, simdgroups);
-    if (i == 0) sums[token] = sum;
-  } else {
-    sum_groups(row, sums + ulong(token) * p.groups, p.cols, p.group_cols, p.groups, lane, simdgroup,
-               simdgroups);
-  }
-}
-
-// quantize_activations and split_codes in one pass.
-template <typename T>
-kernel void quantize_split_activations(
-    device const T* x [[buffer(0)]], device char* codes [[buffer(1)]],
-    device float* scales [[buffer(2)]], device uint* planes [[buffer(3)]],
-    device int* sums [[buffer(4)]], constant QuantizeSplitParams& p [[buffer(5)]],
-    uint token [[threadgroup_position_in_grid]], uint i [[thread_position_in_threadgroup]],
-    uint threads [[threads_per_threadgroup]], uint lane [[thread_index_in_simdgroup]],
-    uint simdgroup [[simdgroup_index_in_threadgroup]],
-    uint simdgroups [[simdgroups_per_threadgroup]]) {
-  threadgroup uint partial[32];
-  threadgroup int partial_sum[32];
-  const bool aligned = p.aligned != 0;
-  const uint cols = p.split.cols;
-  device const T* values = x + ulong(token) * cols;
-  device char* row = codes + ulong(token) * cols;
-  uint most = as_type<uint>(smallest_magnitude);
-  for (uint col = 4 * i; col < cols; col += 4 * threads) {
-    most = max(most, magnitude_bits(load_quad(values, col, cols, aligned)));
-  }
-  most = max_of_threadgroup(most, partial, lane, simdgroup, simdgroups);
-  const float factor = factor_of(as_type<float>(most));
-  const uint plane_words = p.split.plane_cols / 4;
-  int sum = 0;
-  for (uint word = i; word < plane_words; word += threads) {
-    uint quads[4];
-    for (uint j = 0; j < 4; ++j) {
-      const uint col = 16 * word + 4 * j;
-      quads[j] = 0;
-      if (col < cols) {
-        const char4 quad = codes_of(load_quad(values, col, cols, aligned), factor);
-        store_quad(row, col, cols, aligned, quad);
-        quads[j] = as_type<uint>(quad);
-      }
-      sum += sum_of_bytes(quads[j]);
-    }
-    store_planes(quads, planes + ulong(token) * p.split.plane_cols, plane_words, word);
-  }
-  if (i == 0) scales[token] = as_type<float>(most) / 127.0f;
-  if (p.split.groups == 1) {
-    sum = sum_of_threadgroup(sum, partial_sum, lane, simdgroup, simdgroups);
-    if (i == 0) sums[token] = sum;
-  } else {
-    threadgroup_barrier(mem_flags::mem_device);  // the codes of other threads
-    sum_groups(row, sums + ulong(token) * p.split.groups, cols, p.split.group_cols, p.split.groups,
-               lane, simdgroup, simdgroups);
-  }
+  if (i == 0) scales[token] = at_least(largest / rms, kSmallestMagnitude) / 127.0f;
 }
 
 // output[t, k] = codes[t, k] * scales[t]. A thread takes four columns.
@@ -260,7 +149,6 @@ kernel void dequantize_activations(device const char* codes [[buffer(0)]],
 #define INSTANTIATE(name, T)                             \
   INSTANTIATE_ONE(quantize_activations, name, T)         \
   INSTANTIATE_ONE(rms_norm_quantize, name, T)            \
-  INSTANTIATE_ONE(quantize_split_activations, name, T)   \
   INSTANTIATE_ONE(dequantize_activations, name, T)
 INSTANTIATE(f32, float)
 INSTANTIATE(f16, half)
