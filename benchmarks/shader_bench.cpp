@@ -2,10 +2,11 @@
 // Times the .metal kernels that multiply ternary weights, compiled to a cubin, on an NVIDIA GPU,
 // beside the card's measured copy bandwidth. Each result is compared with a plain reference first.
 //
-//   shader_bench CUBIN [--shape ROWSxCOLS]... [--tokens N]... [--packing NAME]... [--simdgroups N]...
+//   shader_bench CUBIN [--shape ROWSxCOLS]... [--tokens N]... [--packing NAME]...
 //
 // Weights are rotated through more memory than the second-level cache holds. Build the cubin with
-// -DMSL_WHOLE_SIMDGROUPS: every threadgroup here is whole.
+// -DMSL_WHOLE_SIMDGROUPS: every threadgroup here is whole. What must be rearranged of the
+// activations (5in8, 3in5) is not in the times.
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -29,7 +30,6 @@ struct Options {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> shapes;  // rows, cols
   std::vector<std::uint32_t> tokens;
   std::vector<Packing> packings;
-  std::vector<std::uint32_t> simdgroups;  // empty: as the library chooses
 };
 
 struct Case {
@@ -43,6 +43,19 @@ std::vector<std::int8_t> random_values(std::mt19937& random, std::size_t count, 
   std::uniform_int_distribution<int> values(low, high);
   std::vector<std::int8_t> result(count);
   std::ranges::generate(result, [&] { return static_cast<std::int8_t>(values(random)); });
+  return result;
+}
+
+// In the order of kernels::code_planes().
+std::vector<std::int8_t> arranged(const Case& problem, const std::vector<std::int8_t>& codes) {
+  const auto [planes, block] = kernels::code_planes(problem.packing);
+  const std::size_t plane = kernels::plane_cols(problem.packing, problem.cols);
+  std::vector<std::int8_t> result(problem.tokens * planes * plane, 0);
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    const std::size_t token = i / problem.cols;
+    const std::size_t col = i % problem.cols;
+    result[(token * planes + col % planes) * plane + col / planes] = codes[i];
+  }
   return result;
 }
 
@@ -71,7 +84,8 @@ class TernaryBench {
         copies_(static_cast<int>(4 * gpu.cache_bytes() / weight_bytes_) + 4),
         weights_(weight_bytes_ * static_cast<std::size_t>(copies_)),
         scales_(4 * problem.tokens),
-        codes_(kernels::arranged_codes_size(problem.packing, problem.cols) * problem.tokens),
+        codes_(std::size_t{problem.tokens} * kernels::code_planes(problem.packing).planes *
+               kernels::plane_cols(problem.packing, problem.cols)),
         output_(std::size_t{4} * problem.rows * problem.tokens) {
     std::mt19937 random(std::random_device{}());
     const auto trits = random_values(random, std::size_t{problem.rows} * problem.cols, -1, 1);
@@ -82,8 +96,8 @@ class TernaryBench {
     for (int i = 0; i < copies_; ++i) {
       weights_.write(packed, weight_bytes_ * static_cast<std::size_t>(i));
     }
-    codes_.write(std::as_bytes(std::span(kernels::arrange_codes(
-        problem.packing, problem.tokens, problem.cols, codes))));
+    const auto ordered = arranged(problem, codes);
+    codes_.write(std::as_bytes(std::span(ordered)));
     const std::vector<float> ones(problem.tokens, 1.0F);
     scales_.write(std::as_bytes(std::span(ones)));
   }
@@ -91,21 +105,20 @@ class TernaryBench {
   [[nodiscard]] double weight_bytes() const { return static_cast<double>(weight_bytes_); }
 
   // Throws when the kernel's sums are not the reference's.
-  void verify(CUfunction function, std::uint32_t simdgroups) const {
+  void verify(CUfunction function) const {
     output_.fill(0xa5);
-    encode(function, simdgroups, 0, DType::i32);
+    encode(function, 0, DType::i32);
     gpu_.wait();
     std::vector<std::int32_t> sums(expected_.size());
     output_.read(std::as_writable_bytes(std::span(sums)));
     if (sums != expected_) throw std::runtime_error("the sums differ from the reference");
   }
-  [[nodiscard]] double time(CUfunction function, std::uint32_t simdgroups) const {
-    return microseconds(gpu_, copies_,
-                        [&](int i) { encode(function, simdgroups, i, DType::f16); });
+  [[nodiscard]] double time(CUfunction function) const {
+    return microseconds(gpu_, copies_, [&](int i) { encode(function, i, DType::f16); });
   }
 
  private:
-  void encode(CUfunction function, std::uint32_t simdgroups, int copy, DType dtype) const {
+  void encode(CUfunction function, int copy, DType dtype) const {
     const shaders::TernaryMatmulParams params{
         .layout = {.rows = problem_.rows,
                    .cols = problem_.cols,
@@ -116,15 +129,13 @@ class TernaryBench {
         .groups = 1,
         .dtype = static_cast<std::uint32_t>(dtype)};
     const kernels::Launch geometry = kernels::gemv_launch(params);
-    const CUdeviceptr weights =
-        weights_.address() + weight_bytes_ * static_cast<std::size_t>(copy);
-    const std::uint32_t threads =
-        simdgroups == 0 ? geometry.threads_per_threadgroup.x : simdgroups * 32;
+    const CUdeviceptr weights = weights_.address() + weight_bytes_ * static_cast<std::size_t>(copy);
     launch(gpu_, function,
-           arguments({weights, scales_.address(), codes_.address(), scales_.address(),
-                      output_.address()},
-                     params),
-           {geometry.threadgroups.x, geometry.threadgroups.y}, {threads});
+           arguments(
+               {weights, scales_.address(), codes_.address(), scales_.address(), output_.address()},
+               params),
+           {geometry.threadgroups.x, geometry.threadgroups.y},
+           {geometry.threads_per_threadgroup.x});
   }
 
   const Gpu& gpu_;
@@ -143,24 +154,23 @@ void run(const Options& options) {
   const Module module(options.cubin);
   const double copy = copy_bandwidth(gpu);
   std::printf("%s, copy %.0f GB/s\n", gpu.name().c_str(), copy / 1e9);
-  std::printf("%-32s %12s %7s %6s %9s %8s %7s %8s\n", "kernel", "rows x cols", "tokens", "simds",
-              "us", "GB/s", "copy %", "TOPS");
+  std::printf("%-34s %12s %7s %9s %8s %7s %7s\n", "kernel", "rows x cols", "tokens", "us", "GB/s",
+              "of copy", "TOPS");
   for (const auto& [rows, cols] : options.shapes) {
     for (const Packing packing : options.packings) {
       for (const std::uint32_t tokens : options.tokens) {
-        const std::string name = kernels::gemv_kernel(packing, tokens);
+        const std::string name = kernels::gemv_kernel(packing, rows, tokens);
         CUfunction function = module.find(name);
-        if (function == nullptr) continue;
+        if (function == nullptr) throw std::runtime_error(options.cubin + " has no " + name);
         const TernaryBench bench(gpu, {packing, rows, cols, tokens});
-        for (const std::uint32_t simdgroups : options.simdgroups) {
-          bench.verify(function, simdgroups);
-          const double time = bench.time(function, simdgroups);
-          const double bytes = bench.weight_bytes() + std::size_t{tokens} * (cols + 2 * rows);
-          const std::string shape = std::to_string(rows) + " x " + std::to_string(cols);
-          std::printf("%-32s %12s %7u %6u %9.2f %8.0f %6.0f%% %8.2f\n", name.c_str(),
-                      shape.c_str(), tokens, simdgroups, time, bytes / time / 1e3,
-                      1e8 * bytes / time / copy, 2e-6 * tokens * rows * cols / time);
-        }
+        bench.verify(function);
+        const double time = bench.time(function);
+        const double bytes =
+            bench.weight_bytes() + static_cast<double>(tokens) * (cols + 2.0 * rows);
+        const std::string shape = std::to_string(rows) + " x " + std::to_string(cols);
+        std::printf("%-34s %12s %7u %9.2f %8.0f %6.0f%% %7.2f\n", name.c_str(), shape.c_str(),
+                    tokens, time, bytes / time / 1e3, 1e8 * bytes / time / copy,
+                    2e-6 * tokens * rows * cols / time);
       }
     }
   }
@@ -174,8 +184,8 @@ std::uint32_t number(std::string_view text) {
 }
 
 Packing packing_of(std::string_view text) {
-  for (const Packing packing : {Packing::two_bit, Packing::two_bit_tiled, Packing::five_in_eight,
-                                Packing::three_in_five}) {
+  for (const Packing packing :
+       {Packing::two_bit, Packing::two_bit_tiled, Packing::five_in_eight, Packing::three_in_five}) {
     if (name(packing) == text) return packing;
   }
   throw std::runtime_error("no packing is called " + std::string(text));
@@ -199,8 +209,6 @@ Options parse(std::span<char*> arguments) {
       options.tokens.push_back(number(value));
     } else if (argument == "--packing") {
       options.packings.push_back(packing_of(value));
-    } else if (argument == "--simdgroups") {
-      options.simdgroups.push_back(number(value));
     } else {
       throw std::runtime_error("unknown option " + std::string(argument));
     }
@@ -215,7 +223,6 @@ Options parse(std::span<char*> arguments) {
     options.packings = {Packing::two_bit_tiled, Packing::two_bit, Packing::five_in_eight,
                         Packing::three_in_five};
   }
-  if (options.simdgroups.empty()) options.simdgroups = {0};
   return options;
 }
 
@@ -224,8 +231,7 @@ Options parse(std::span<char*> arguments) {
 
 int main(int count, char** arguments) {
   try {
-    bitnet::bench::run(
-        bitnet::bench::parse(std::span(arguments, static_cast<std::size_t>(count))));
+    bitnet::bench::run(bitnet::bench::parse(std::span(arguments, static_cast<std::size_t>(count))));
     return 0;
   } catch (const std::exception& error) {
     std::cerr << "shader_bench: " << error.what() << '\n';

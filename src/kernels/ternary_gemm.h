@@ -31,7 +31,7 @@ inline constexpr std::uint32_t kExactFloatCols = (1U << 24) / 256;
                                       divided_up(params.layout.cols, kGemmCols) * kGemmCols,
                                   .tokens = params.tokens,
                                   .dtype = params.dtype};
-  if (params.groups == 1) gemm.layout.group_cols = gemm.code_cols == 0 ? 1 : gemm.code_cols;
+  if (params.groups <= 1) gemm.layout.group_cols = gemm.code_cols == 0 ? 1 : gemm.code_cols;
   return gemm;
 }
 

@@ -43,7 +43,8 @@ std::string_view declines_gemv(const TernaryProblem& problem, const Capabilities
   if (kernels::divided_up(problem.params.tokens, 8) > kernels::kMaxThreadgroupsY) {
     return "too many tokens for a grid";
   }
-  return problem.params.groups > 1 ? "weights have group scales" : "";
+  // A row without columns has no groups.
+  return problem.params.groups != 1 ? "weights have group scales" : "";
 }
 
 std::string_view declines_grouped_gemv(const TernaryProblem& problem,
@@ -122,8 +123,7 @@ constexpr kernels::Candidate<TernaryProblem> kTernary[] = {
      .launch = [](const TernaryProblem& problem,
                   const Capabilities&) { return kernels::grouped_gemv_launch(problem.params); }},
     {.name = "row per SIMD-group",
-     .declines = [](const TernaryProblem&,
-                    const Capabilities& capabilities) -> std::string_view {
+     .declines = [](const TernaryProblem&, const Capabilities& capabilities) -> std::string_view {
        return kernels::needs_simdgroups(capabilities);
      },
      .kernel = [](const TernaryProblem&) { return std::string(kAnyKernel); },
@@ -156,8 +156,9 @@ constexpr kernels::Candidate<TernaryProblem> kSplit[] = {
 
 constexpr kernels::Candidate<shaders::ArrangeCodesParams> kArrange[] = {
     {.name = "word per thread",
-     .declines = [](const shaders::ArrangeCodesParams&,
-                    const Capabilities&) -> std::string_view { return ""; },
+     .declines = [](const shaders::ArrangeCodesParams&, const Capabilities&) -> std::string_view {
+       return "";
+     },
      .kernel = [](const shaders::ArrangeCodesParams&) { return std::string("arrange_codes"); },
      .launch = [](const shaders::ArrangeCodesParams& params,
                   const Capabilities&) -> kernels::Launch {

@@ -21,7 +21,9 @@ inline void add_masked_products(uint word, metal::uint4 x, thread metal::int4& s
   sums.z = dot4_u8_i8(word & 0x30303030u, x.z, sums.z);
   sums.w = dot4_u8_i8(word & 0xc0c0c0c0u, x.w, sums.w);
 }
-inline int folded(metal::int4 sums) { return sums.x + (sums.y >> 2) + (sums.z >> 4) + (sums.w >> 6); }
+inline int folded(metal::int4 sums) {
+  return sums.x + (sums.y >> 2) + (sums.z >> 4) + (sums.w >> 6);
+}
 
 // Where several tokens meet one word, shifting it once is cheaper.
 inline metal::uint4 codes_of_2bit(uint word) {

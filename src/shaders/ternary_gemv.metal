@@ -128,7 +128,12 @@ static void add_block(device const typename Format::Weights* weights,
 }
 
 // --- results
-enum OutputType : uint { output_f32 = 0, output_f16 = 1, output_bf16 = 2, output_i32 = 3 };  // DType
+enum OutputType : uint {  // bitnet::DType
+  output_f32 = 0,
+  output_f16 = 1,
+  output_bf16 = 2,
+  output_i32 = 3
+};
 
 static void store_float(float value, device uchar* output, uint dtype, ulong index) {
   if (dtype == output_f16) {
@@ -321,8 +326,8 @@ INSTANTIATE("2bit", TwoBit, 8, 1)
 
 // --- what the others leave
 // The same for any packing, groups and alignment: a SIMD-group takes a row and the tokens
-// group.y, group.y + threadgroups along y, ...; each lane takes whole groups or, where there is one,
-// every 32nd column.
+// group.y, group.y + threadgroups along y, ...; each lane takes whole groups or, where there is
+// one, every 32nd column.
 kernel void multiply_ternary_any(device const uchar* weights [[buffer(0)]],
                                  device const float* weight_scales [[buffer(1)]],
                                  device const char* codes [[buffer(2)]],
