@@ -41,8 +41,6 @@ std::string_view declines_above(const DenseProblem& problem, const Capabilities&
   return problem.params.tokens > kMaxTokens ? "too many tokens" : "";
 }
 
-// Rows of four SIMD-groups of the kernels for few tokens.
-constexpr std::uint32_t kFewTokensRows = 32;
 constexpr std::uint32_t kTileRows = 64;
 constexpr std::uint32_t kTileTokens = 32;
 
@@ -53,16 +51,21 @@ constexpr kernels::Candidate<DenseProblem> kDense[] = {
          [](const DenseProblem& p) {
            return "multiply_dense_" + std::string(name(p.weights)) + "_t1";
          },
-     .launch = [](const DenseProblem& p,
-                  const Capabilities&) { return tiled(p, kFewTokensRows, 1, 128); }},
-    {.name = "few tokens",
+     .launch = [](const DenseProblem& p, const Capabilities&) { return tiled(p, 32, 1, 128); }},
+    {.name = "up to four tokens",
+     .declines = declines_above<4>,
+     .kernel =
+         [](const DenseProblem& p) {
+           return "multiply_dense_" + std::string(name(p.weights)) + "_t4";
+         },
+     .launch = [](const DenseProblem& p, const Capabilities&) { return tiled(p, 32, 4, 128); }},
+    {.name = "up to eight tokens",
      .declines = declines_above<8>,
      .kernel =
          [](const DenseProblem& p) {
            return "multiply_dense_" + std::string(name(p.weights)) + "_t8";
          },
-     .launch = [](const DenseProblem& p,
-                  const Capabilities&) { return tiled(p, kFewTokensRows, 8, 128); }},
+     .launch = [](const DenseProblem& p, const Capabilities&) { return tiled(p, 64, 8, 128); }},
     {.name = "many tokens",
      .declines = declines_above<kMaxThreadgroupsY * kTileTokens>,
      .kernel =

@@ -229,8 +229,10 @@ kernel void multiply_dense_tiles(device const W* weights [[buffer(0)]],
 #define INSTANTIATE(name, W, kRounds)                                                            \
   template [[host_name("multiply_dense_" #name "_t1")]] kernel decltype(                         \
       multiply_dense<W, 1, 2, kRounds>) multiply_dense<W, 1, 2, kRounds>;                        \
+  template [[host_name("multiply_dense_" #name "_t4")]] kernel decltype(                         \
+      multiply_dense<W, 4, 2, 2>) multiply_dense<W, 4, 2, 2>;                                    \
   template [[host_name("multiply_dense_" #name "_t8")]] kernel decltype(                         \
-      multiply_dense<W, 8, 2, 2>) multiply_dense<W, 8, 2, 2>;                                    \
+      multiply_dense<W, 8, 4, 1>) multiply_dense<W, 8, 4, 1>;                                    \
   template [[host_name("multiply_dense_tiles_" #name)]] kernel decltype(multiply_dense_tiles<W>) \
       multiply_dense_tiles<W>;
 INSTANTIATE(f32, float, 4)

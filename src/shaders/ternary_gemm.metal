@@ -58,6 +58,8 @@ kernel void multiply_tiles(device const uchar* packed [[buffer(0)]],
   const uint own_token = thread_index / row_threads * thread_tokens;
   const uint fetched_row = FetchOrder<Codes>::row(thread_index);
   const uint fetched_row_half = FetchOrder<Codes>::half_row(thread_index);
+  const Row<Codes> weights = row_of<Codes>(packed, p, first_row + fetched_row);
+  const uint blocks = (p.layout.cols + 15) / 16;
   const uint fetched_token = thread_index / 2;
   const uint fetched_token_half = thread_index % 2;
 
@@ -66,8 +68,7 @@ kernel void multiply_tiles(device const uchar* packed [[buffer(0)]],
   int code_sum = 0;  // of this group's codes that this thread fetched
 
   uint end = end_of_step(p, 0);
-  RowPiece row_piece =
-      fetch_row<Codes>(packed, p, first_row + fetched_row, fetched_row_half * thread_cols);
+  RowPiece row_piece = fetch_row(weights, fetched_row_half * thread_cols, blocks);
   TokenPiece token_piece = fetch_token(codes, p, first_token + fetched_token,
                                        fetched_token_half * thread_cols, end);
   uint buffer = 0;
@@ -84,8 +85,7 @@ kernel void multiply_tiles(device const uchar* packed [[buffer(0)]],
     const bool ends_group = end == p.code_cols || end % p.layout.group_cols == 0;
     if (begin < p.code_cols) {  // on their way while this tile is multiplied
       end = end_of_step(p, begin);
-      row_piece = fetch_row<Codes>(packed, p, first_row + fetched_row,
-                                   begin + fetched_row_half * thread_cols);
+      row_piece = fetch_row(weights, begin + fetched_row_half * thread_cols, blocks);
       token_piece = fetch_token(codes, p, first_token + fetched_token,
                                 begin + fetched_token_half * thread_cols, end);
     }
@@ -211,6 +211,8 @@ kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
   const uint first_token = tile.y * tile_tokens;
   const uint fetched_row = FetchOrder<Codes>::row(thread_index);
   const uint fetched_row_half = FetchOrder<Codes>::half_row(thread_index);
+  const Row<Codes> weights = row_of<Codes>(packed, p, first_row + fetched_row);
+  const uint blocks = (p.layout.cols + 15) / 16;
   const uint fetched_token = thread_index / 2;
   const uint fetched_token_half = thread_index % 2;
   const uint block_row = simdgroup % 2 * block;
@@ -225,8 +227,7 @@ kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
   }
   int code_sum = 0;
 
-  RowPiece row_piece =
-      fetch_row<Codes>(packed, p, first_row + fetched_row, fetched_row_half * thread_cols);
+  RowPiece row_piece = fetch_row(weights, fetched_row_half * thread_cols, blocks);
   TokenPiece token_piece = fetch_token(codes, p, first_token + fetched_token,
                                        fetched_token_half * thread_cols, p.code_cols);
   for (uint col = 0; col < p.code_cols; col += tile_cols) {
@@ -237,11 +238,11 @@ kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
 
     const uint next = col + tile_cols;
     if (next < p.code_cols) {  // on their way while this tile is multiplied
-      row_piece = fetch_row<Codes>(packed, p, first_row + fetched_row,
-                                   next + fetched_row_half * thread_cols);
+      row_piece = fetch_row(weights, next + fetched_row_half * thread_cols, blocks);
       token_piece = fetch_token(codes, p, first_token + fetched_token,
                                 next + fetched_token_half * thread_cols, p.code_cols);
     }
+#pragma unroll
     for (uint k = 0; k < tile_cols; k += 16) {
       simdgroup_half8x8 x[4][2];
       simdgroup_half8x8 w[4][2];

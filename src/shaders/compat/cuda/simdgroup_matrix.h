@@ -71,19 +71,17 @@ MSL_INLINE simdgroup_matrix<T, R, C> make_filled_simdgroup_matrix(T value) {
 template <class T>
 MSL_INLINE void simdgroup_load(simdgroup_matrix<T, 8, 8>& m, const T* source, ulong row_length = 8,
                                ulong2 origin = ulong2(0UL), bool transposed = false) {
-  m.transposed = transposed && sizeof(T) == 2;
   if constexpr (sizeof(T) == 2) {
-    const T* pair = source + msl::matrix_offset(0, row_length, origin, false);
-    if ((reinterpret_cast<ulong>(pair) & 3) == 0) {
-      const uint bits = *reinterpret_cast<const uint*>(pair);
-      m.elements[0].bits = static_cast<ushort>(bits);
-      m.elements[1].bits = static_cast<ushort>(bits >> 16);
-      return;
+    // Two neighbours at once: the CPU's form sees to it that they lie on a multiple of four bytes.
+    const uint bits = *reinterpret_cast<const uint*>(
+        source + msl::matrix_offset(0, row_length, origin, false));
+    m.elements[0].bits = static_cast<ushort>(bits);
+    m.elements[1].bits = static_cast<ushort>(bits >> 16);
+    m.transposed = transposed;
+  } else {
+    for (uint i = 0; i < 2; ++i) {
+      m.elements[i] = source[msl::matrix_offset(i, row_length, origin, transposed)];
     }
-  }
-  for (uint i = 0; i < 2; ++i) {
-    m.elements[i] =
-        source[msl::matrix_offset(i, row_length, origin, transposed && !m.transposed)];
   }
 }
 template <class T>
