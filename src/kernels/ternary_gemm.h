@@ -58,10 +58,14 @@ inline constexpr std::uint32_t kExactFloatCols = (1U << 24) / 256;
 [[nodiscard]] inline std::string matrices_kernel(Packing packing) {
   return "multiply_matrices_" + std::string(name(packing));
 }
-[[nodiscard]] inline Launch gemm_launch(const shaders::TernaryMatmulParams& params) {
+// Threads of a threadgroup.
+inline constexpr std::uint32_t kTilesThreads = 128;
+inline constexpr std::uint32_t kMatricesThreads = 256;
+[[nodiscard]] inline Launch gemm_launch(const shaders::TernaryMatmulParams& params,
+                                        std::uint32_t threads) {
   return {.threadgroups = {.x = divided_up(params.layout.rows, kGemmTile),
                            .y = divided_up(params.tokens, kGemmTile)},
-          .threads_per_threadgroup = {.x = 128}};
+          .threads_per_threadgroup = {.x = threads}};
 }
 
 }  // namespace bitnet::kernels

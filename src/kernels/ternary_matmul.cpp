@@ -98,13 +98,17 @@ constexpr kernels::Candidate<TernaryProblem> kTernary[] = {
     {.name = "many tokens, SIMD-group matrices",
      .declines = declines_matrices,
      .kernel = [](const TernaryProblem& p) { return kernels::matrices_kernel(packing_of(p)); },
-     .launch = [](const TernaryProblem& problem,
-                  const Capabilities&) { return kernels::gemm_launch(problem.params); }},
+     .launch =
+         [](const TernaryProblem& problem, const Capabilities&) {
+           return kernels::gemm_launch(problem.params, kernels::kMatricesThreads);
+         }},
     {.name = "many tokens",
      .declines = declines_tiles,
      .kernel = [](const TernaryProblem& p) { return kernels::tiles_kernel(packing_of(p)); },
-     .launch = [](const TernaryProblem& problem,
-                  const Capabilities&) { return kernels::gemm_launch(problem.params); }},
+     .launch =
+         [](const TernaryProblem& problem, const Capabilities&) {
+           return kernels::gemm_launch(problem.params, kernels::kTilesThreads);
+         }},
     {.name = "few tokens",
      .declines = declines_gemv,
      .kernel =

@@ -17,6 +17,8 @@ static uint end_of_step(constant TernaryGemmParams& p, uint begin) {
   return min(min(begin + tile_cols, group_end), p.code_cols);
 }
 
+constant constexpr uint dot_blocks = 2;  // fetched by a thread, of 128
+constant constexpr uint dot_parts = tile_blocks / dot_blocks;
 constant constexpr uint thread_tokens = 8;
 constant constexpr uint thread_rows = 4;
 constant constexpr uint row_threads = tile_rows / thread_rows;  // side by side in a tile
@@ -25,15 +27,16 @@ constant constexpr uint row_threads = tile_rows / thread_rows;  // side by side 
 constant constexpr uint tile_stride = tile_cols / 4 + 4;
 constant constexpr uint tile_words = tile_rows * tile_stride;
 
-static void store_row(threadgroup uint* tile, uint row, uint half_row, RowPiece piece) {
-  for (uint i = 0; i < 8; ++i) {
-    tile[row * tile_stride + half_row * 8 + i] =
+static void store_row(threadgroup uint* tile, uint row, uint part, RowPiece<dot_blocks> piece) {
+  for (uint i = 0; i < 4 * dot_blocks; ++i) {
+    tile[row * tile_stride + part * 4 * dot_blocks + i] =
         piece.words[i / 4] >> (2 * (i % 4)) & 0x03030303u;  // columns 4 (i % 4) .. + 3
   }
 }
-static void store_token(threadgroup uint* tile, uint token, uint half_row, TokenPiece piece) {
-  for (uint i = 0; i < 8; ++i) {
-    tile[token * tile_stride + half_row * 8 + i] = piece.quads[i / 4][i % 4];
+static void store_token(threadgroup uint* tile, uint token, uint part,
+                        TokenPiece<dot_blocks> piece) {
+  for (uint i = 0; i < 4 * dot_blocks; ++i) {
+    tile[token * tile_stride + part * 4 * dot_blocks + i] = piece.quads[i / 4][i % 4];
   }
 }
 
@@ -50,33 +53,35 @@ kernel void multiply_tiles(device const uchar* packed [[buffer(0)]],
                            uint thread_index [[thread_index_in_threadgroup]]) {
   threadgroup uint row_tiles[2 * tile_words];    // one is read while the other is written
   threadgroup uint token_tiles[2 * tile_words];
-  threadgroup int code_sums[2 * tile_tokens];
+  threadgroup int code_sums[dot_parts * tile_tokens];
 
   const uint first_row = tile.x * tile_rows;
   const uint first_token = tile.y * tile_tokens;
   const uint own_row = thread_index % row_threads;  // and every row_threads-th from there
   const uint own_token = thread_index / row_threads * thread_tokens;
-  const uint fetched_row = FetchOrder<Codes>::row(thread_index);
-  const uint fetched_row_half = FetchOrder<Codes>::half_row(thread_index);
+  const uint fetched_row = FetchOrder<Codes>::row(thread_index, dot_parts);
+  const uint row_part = FetchOrder<Codes>::part(thread_index, dot_parts);
   const Row<Codes> weights = row_of<Codes>(packed, p, first_row + fetched_row);
   const uint blocks = (p.layout.cols + 15) / 16;
-  const uint fetched_token = thread_index / 2;
-  const uint fetched_token_half = thread_index % 2;
+  const uint fetched_token = thread_index / dot_parts;
+  const uint token_part = thread_index % dot_parts;
+  const uint row_col = row_part * dot_blocks * block_cols;  // in a tile
+  const uint token_col = token_part * dot_blocks * block_cols;
 
   int sums[thread_tokens][thread_rows] = {};
   float totals[thread_tokens][thread_rows] = {};
   int code_sum = 0;  // of this group's codes that this thread fetched
 
   uint end = end_of_step(p, 0);
-  RowPiece row_piece = fetch_row(weights, fetched_row_half * thread_cols, blocks);
-  TokenPiece token_piece = fetch_token(codes, p, first_token + fetched_token,
-                                       fetched_token_half * thread_cols, end);
+  RowPiece<dot_blocks> row_piece = fetch_row<dot_blocks>(weights, row_col, blocks);
+  TokenPiece<dot_blocks> token_piece = fetch_token<dot_blocks>(codes, p, first_token + fetched_token,
+                                       token_col, end);
   uint buffer = 0;
   for (uint begin = 0; begin < p.code_cols; buffer ^= 1) {
     threadgroup uint* row_tile = row_tiles + buffer * tile_words;
     threadgroup uint* token_tile = token_tiles + buffer * tile_words;
-    store_row(row_tile, fetched_row, fetched_row_half, row_piece);
-    store_token(token_tile, fetched_token, fetched_token_half, token_piece);
+    store_row(row_tile, fetched_row, row_part, row_piece);
+    store_token(token_tile, fetched_token, token_part, token_piece);
     code_sum += sum_codes(token_piece);
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
@@ -85,9 +90,9 @@ kernel void multiply_tiles(device const uchar* packed [[buffer(0)]],
     const bool ends_group = end == p.code_cols || end % p.layout.group_cols == 0;
     if (begin < p.code_cols) {  // on their way while this tile is multiplied
       end = end_of_step(p, begin);
-      row_piece = fetch_row(weights, begin + fetched_row_half * thread_cols, blocks);
-      token_piece = fetch_token(codes, p, first_token + fetched_token,
-                                begin + fetched_token_half * thread_cols, end);
+      row_piece = fetch_row<dot_blocks>(weights, begin + row_col, blocks);
+      token_piece = fetch_token<dot_blocks>(codes, p, first_token + fetched_token,
+                                begin + token_col, end);
     }
 
     for (uint quad = 0; quad < tile_cols / 4; quad += 4) {
@@ -159,10 +164,9 @@ static uint2 code_halves(uint word, uint quad) {  // of a word of TwoBitTiled
                word >> 8 << (10 - 2 * quad) & 0x0c000c00u);
 }
 static uint2 activation_halves(uint quad) {
-  // 0x6400 | u is the half 1024 + u, and u = code + 128.
-  const uint biased = quad ^ 0x80808080u;
-  const half2 even = as_type<half2>((biased & 0x00ff00ffu) | 0x64006400u) - half2(1152.0h);
-  const half2 odd = as_type<half2>((biased >> 8 & 0x00ff00ffu) | 0x64006400u) - half2(1152.0h);
+  // 0x6400 | u is the half 1024 + u; u = code + 128 is the code's byte with its sign turned.
+  const half2 even = as_type<half2>((quad & 0x00ff00ffu) ^ 0x64806480u) - half2(1152.0h);
+  const half2 odd = as_type<half2>((quad >> 8 & 0x00ff00ffu) ^ 0x64806480u) - half2(1152.0h);
   return uint2(as_type<uint>(even), as_type<uint>(odd));
 }
 
@@ -170,29 +174,31 @@ static uint2 activation_halves(uint quad) {
 constant constexpr uint matrix_stride = tile_cols + 8;
 constant constexpr uint matrix_vectors = matrix_stride / 8;  // of four words
 constant constexpr uint sums_stride = tile_rows + 4;  // floats of a token's sums while being scaled
-constant constexpr uint block = 32;  // tokens and rows that a SIMD-group computes
 static_assert(tile_tokens * sums_stride * 4 <= (tile_rows + tile_tokens) * matrix_stride * 2,
               "the sums take the place of the tiles");
 
-static void store_row(threadgroup uint4* tile, uint row, uint half_row, RowPiece piece) {
-  for (uint i = 0; i < 4; ++i) {
+template <uint kBlocks>
+static void store_row(threadgroup uint4* tile, uint row, uint part, RowPiece<kBlocks> piece) {
+  for (uint i = 0; i < 2 * kBlocks; ++i) {
     const uint word = piece.words[i / 2];
-    tile[row * matrix_vectors + half_row * 4 + i] =
+    tile[row * matrix_vectors + part * 2 * kBlocks + i] =
         uint4(code_halves(word, i % 2 * 2), code_halves(word, i % 2 * 2 + 1));
   }
 }
-static void store_token(threadgroup uint4* tile, uint token, uint half_row, TokenPiece piece) {
-  for (uint i = 0; i < 4; ++i) {
+template <uint kBlocks>
+static void store_token(threadgroup uint4* tile, uint token, uint part,
+                        TokenPiece<kBlocks> piece) {
+  for (uint i = 0; i < 2 * kBlocks; ++i) {
     const uint4 quads = piece.quads[i / 2];
     const uint2 pair = i % 2 == 0 ? quads.xy : quads.zw;
-    tile[token * matrix_vectors + half_row * 4 + i] =
+    tile[token * matrix_vectors + part * 2 * kBlocks + i] =
         uint4(activation_halves(pair.x), activation_halves(pair.y));
   }
 }
 
-// One group of scales. SIMD-group s computes tokens 32 (s / 2) .. and rows 32 (s % 2) .. of a tile.
-template <typename Codes>
-[[max_total_threads_per_threadgroup(128)]]
+// One group of scales. A SIMD-group computes 32 tokens and 16 kBlocks rows of a tile.
+template <typename Codes, uint kBlocks>
+[[max_total_threads_per_threadgroup(256)]]
 kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
                               device const float* weight_scales [[buffer(1)]],
                               device const uchar* codes [[buffer(2)]],
@@ -202,59 +208,67 @@ kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
                               uint2 tile [[threadgroup_position_in_grid]],
                               uint thread_index [[thread_index_in_threadgroup]],
                               uint simdgroup [[simdgroup_index_in_threadgroup]]) {
+  constexpr uint parts = tile_blocks / kBlocks;  // of a row, by threads
+  constexpr uint threads = parts * tile_rows;
+  constexpr uint simdgroup_tokens = 32;
+  constexpr uint simdgroup_rows = 16 * kBlocks;
   threadgroup uint4 tiles[(tile_rows + tile_tokens) * matrix_vectors];
-  threadgroup int code_sums[2 * tile_tokens];
+  threadgroup int code_sums[parts * tile_tokens];
   threadgroup uint4* row_tile = tiles;
   threadgroup uint4* token_tile = tiles + tile_rows * matrix_vectors;
 
   const uint first_row = tile.x * tile_rows;
   const uint first_token = tile.y * tile_tokens;
-  const uint fetched_row = FetchOrder<Codes>::row(thread_index);
-  const uint fetched_row_half = FetchOrder<Codes>::half_row(thread_index);
+  const uint fetched_row = FetchOrder<Codes>::row(thread_index, parts);
+  const uint row_part = FetchOrder<Codes>::part(thread_index, parts);
   const Row<Codes> weights = row_of<Codes>(packed, p, first_row + fetched_row);
   const uint blocks = (p.layout.cols + 15) / 16;
-  const uint fetched_token = thread_index / 2;
-  const uint fetched_token_half = thread_index % 2;
-  const uint block_row = simdgroup % 2 * block;
-  const uint block_token = simdgroup / 2 * block;
+  const uint fetched_token = thread_index / parts;
+  const uint token_part = thread_index % parts;
+  const uint row_col = row_part * kBlocks * block_cols;  // in a tile
+  const uint token_col = token_part * kBlocks * block_cols;
+  const uint block_row = simdgroup % parts * simdgroup_rows;
+  const uint block_token = simdgroup / parts * simdgroup_tokens;
   threadgroup const half* rows = (threadgroup const half*)row_tile + block_row * matrix_stride;
   threadgroup const half* tokens =
       (threadgroup const half*)token_tile + block_token * matrix_stride;
 
-  simdgroup_float8x8 sums[4][4];
+  simdgroup_float8x8 sums[4][2 * kBlocks];
   for (uint i = 0; i < 4; ++i) {
-    for (uint j = 0; j < 4; ++j) sums[i][j] = make_filled_simdgroup_matrix<float, 8>(0.0f);
+    for (uint j = 0; j < 2 * kBlocks; ++j) sums[i][j] = make_filled_simdgroup_matrix<float, 8>(0.0f);
   }
   int code_sum = 0;
 
-  RowPiece row_piece = fetch_row(weights, fetched_row_half * thread_cols, blocks);
-  TokenPiece token_piece = fetch_token(codes, p, first_token + fetched_token,
-                                       fetched_token_half * thread_cols, p.code_cols);
+  RowPiece<kBlocks> row_piece = fetch_row<kBlocks>(weights, row_col, blocks);
+  TokenPiece<kBlocks> token_piece = fetch_token<kBlocks>(codes, p, first_token + fetched_token,
+                                       token_col, p.code_cols);
   for (uint col = 0; col < p.code_cols; col += tile_cols) {
-    store_row(row_tile, fetched_row, fetched_row_half, row_piece);
-    store_token(token_tile, fetched_token, fetched_token_half, token_piece);
+    store_row(row_tile, fetched_row, row_part, row_piece);
+    store_token(token_tile, fetched_token, token_part, token_piece);
     code_sum += sum_codes(token_piece);
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
     const uint next = col + tile_cols;
     if (next < p.code_cols) {  // on their way while this tile is multiplied
-      row_piece = fetch_row(weights, next + fetched_row_half * thread_cols, blocks);
-      token_piece = fetch_token(codes, p, first_token + fetched_token,
-                                next + fetched_token_half * thread_cols, p.code_cols);
+      row_piece = fetch_row<kBlocks>(weights, next + row_col, blocks);
+      token_piece = fetch_token<kBlocks>(codes, p, first_token + fetched_token,
+                                next + token_col, p.code_cols);
     }
 #pragma unroll
     for (uint k = 0; k < tile_cols; k += 16) {
       simdgroup_half8x8 x[4][2];
-      simdgroup_half8x8 w[4][2];
-      for (uint i = 0; i < 4; ++i) {
-        for (uint j = 0; j < 2; ++j) {
-          const uint at = 8 * i * matrix_stride + k + 8 * j;
-          simdgroup_load(x[i][j], tokens + at, matrix_stride);
-          simdgroup_load(w[i][j], rows + at, matrix_stride, ulong2(0UL), true);
+      simdgroup_half8x8 w[2 * kBlocks][2];
+      for (uint j = 0; j < 2; ++j) {
+        for (uint i = 0; i < 4; ++i) {
+          simdgroup_load(x[i][j], tokens + 8 * i * matrix_stride + k + 8 * j, matrix_stride);
+        }
+        for (uint i = 0; i < 2 * kBlocks; ++i) {
+          simdgroup_load(w[i][j], rows + 8 * i * matrix_stride + k + 8 * j, matrix_stride,
+                         ulong2(0UL), true);
         }
       }
       for (uint i = 0; i < 4; i += 2) {
-        for (uint j = 0; j < 4; ++j) {
+        for (uint j = 0; j < 2 * kBlocks; ++j) {
           multiply_accumulate_blocks(sums[i][j], sums[i + 1][j], x[i][0], x[i][1], x[i + 1][0],
                                      x[i + 1][1], w[j][0], w[j][1]);
         }
@@ -265,7 +279,7 @@ kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
 
   threadgroup float* all_sums = (threadgroup float*)tiles;
   for (uint i = 0; i < 4; ++i) {
-    for (uint j = 0; j < 4; ++j) {
+    for (uint j = 0; j < 2 * kBlocks; ++j) {
       simdgroup_store(sums[i][j],
                       all_sums + (block_token + 8 * i) * sums_stride + block_row + 8 * j,
                       sums_stride);
@@ -280,8 +294,8 @@ kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
   for (uint t = thread_index / tile_rows; t < tile_tokens; t += threads / tile_rows) {
     const uint token = first_token + t;
     if (token >= p.tokens) return;
-    const int sum = int(all_sums[t * sums_stride + thread_index % tile_rows] * code_unit) -
-                    code_sums[2 * t] - code_sums[2 * t + 1];
+    int sum = int(all_sums[t * sums_stride + thread_index % tile_rows] * code_unit);
+    for (uint i = 0; i < parts; ++i) sum -= code_sums[t * parts + i];
     const ulong index = ulong(token) * p.layout.rows + row;
     if (scale) {
       store_float(output, p.dtype, index, scaled(sum, weight_scale, activation_scales[token]));
@@ -294,8 +308,8 @@ kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
 #define INSTANTIATE(name, Codes)                                                              \
   template [[host_name("multiply_tiles_" #name)]] kernel decltype(multiply_tiles<Codes>)      \
       multiply_tiles<Codes>;                                                                  \
-  template [[host_name("multiply_matrices_" #name)]] kernel decltype(multiply_matrices<Codes>) \
-      multiply_matrices<Codes>;
+  template [[host_name("multiply_matrices_" #name)]] kernel decltype(                          \
+      multiply_matrices<Codes, 1>) multiply_matrices<Codes, 1>;
 INSTANTIATE(2bit, TwoBit)
 INSTANTIATE(2bit_tiled, TwoBitTiled)
 INSTANTIATE(5in8, FiveInEight)

@@ -2,8 +2,8 @@
 // What the ternary GEMM kernels share: tiles of a packed matrix and of int8 codes on their way from
 // device memory to threadgroup memory, and the output.
 //
-// A threadgroup of 128 threads computes 64 tokens x 64 rows and walks along the columns 64 at a
-// time. Thread i fetches 32 columns of a row and of a token.
+// A threadgroup computes 64 tokens x 64 rows and walks along the columns 64 at a time, of which a
+// thread fetches kBlocks blocks of 16: one part of a row and one of a token.
 #pragma once
 
 #include <metal_stdlib>
@@ -17,8 +17,8 @@ namespace ternary_gemm {
 constant constexpr uint tile_rows = 64;
 constant constexpr uint tile_tokens = 64;
 constant constexpr uint tile_cols = 64;
-constant constexpr uint thread_cols = 32;  // fetched by a thread, of a row and of a token
-constant constexpr uint threads = tile_rows * tile_cols / thread_cols;
+constant constexpr uint block_cols = 16;
+constant constexpr uint tile_blocks = tile_cols / block_cols;
 
 // bitnet::DType
 enum OutputType : uint { output_f32 = 0, output_f16 = 1, output_bf16 = 2, output_i32 = 3 };
@@ -104,59 +104,63 @@ struct Row<ThreeInFive> {
   }
 };
 
-// Whether neighbouring threads fetch from neighbouring rows (as the tiles of two_bit_tiled lie in
-// memory) or from one row.
+// Which part of which row a thread fetches: neighbours neighbouring rows, as the tiles of
+// two_bit_tiled lie in memory, or parts of one row.
 template <typename Codes>
 struct FetchOrder {
-  static uint row(uint thread_index) { return thread_index / 2; }
-  static uint half_row(uint thread_index) { return thread_index % 2; }
+  static uint row(uint thread_index, uint parts) { return thread_index / parts; }
+  static uint part(uint thread_index, uint parts) { return thread_index % parts; }
 };
 template <>
 struct FetchOrder<TwoBitTiled> {
-  static uint row(uint thread_index) { return thread_index % tile_rows; }
-  static uint half_row(uint thread_index) { return thread_index / tile_rows; }
+  static uint row(uint thread_index, uint) { return thread_index % tile_rows; }
+  static uint part(uint thread_index, uint) { return thread_index / tile_rows; }
 };
 
-// 32 columns of a row: two words of TwoBitTiled.
+template <uint kBlocks>
 struct RowPiece {
-  uint words[2];
+  uint words[kBlocks];
 };
 // The row of a tile that a thread fetches; past the end the last one, whose sums no one stores.
 template <typename Codes>
 inline Row<Codes> row_of(device const uchar* packed, constant TernaryGemmParams& p, uint row) {
   return Row<Codes>::at(packed, p.layout.cols, metal::min(row, p.layout.rows - 1));
 }
-// `col` is a multiple of 16; past the last block there is no memory.
-template <typename Codes>
-inline RowPiece fetch_row(Row<Codes> row, uint col, uint blocks) {
-  RowPiece piece;
-  for (uint i = 0; i < 2; ++i) {
-    const uint block = col / 16 + i;
+// `col` is a multiple of 16; past the row's last block there is no memory.
+template <uint kBlocks, typename Codes>
+inline RowPiece<kBlocks> fetch_row(Row<Codes> row, uint col, uint blocks) {
+  RowPiece<kBlocks> piece;
+  for (uint i = 0; i < kBlocks; ++i) {
+    const uint block = col / block_cols + i;
     piece.words[i] = block < blocks ? row.block(block) : 0u;
   }
   return piece;
 }
 
-// 32 codes of a token, four in a word; zero from column `end` on and past the last token.
+// Codes of a token, four in a word; zero from column `end` on, a multiple of 32, and past the last
+// token.
+template <uint kBlocks>
 struct TokenPiece {
-  uint4 quads[2];
+  uint4 quads[kBlocks];
 };
-inline TokenPiece fetch_token(device const uchar* codes, constant TernaryGemmParams& p, uint token,
-                              uint col, uint end) {
-  TokenPiece piece;
-  piece.quads[0] = piece.quads[1] = uint4(0u);
+template <uint kBlocks>
+inline TokenPiece<kBlocks> fetch_token(device const uchar* codes, constant TernaryGemmParams& p,
+                                       uint token, uint col, uint end) {
+  TokenPiece<kBlocks> piece;
+  for (uint i = 0; i < kBlocks; ++i) piece.quads[i] = uint4(0u);
   if (token < p.tokens && col < end) {
-    device const uint4* from =
-        (device const uint4*)(codes + ulong(token) * p.code_cols + col);
-    piece.quads[0] = from[0];
-    piece.quads[1] = from[1];
+    device const uint4* from = (device const uint4*)(codes + ulong(token) * p.code_cols + col);
+    for (uint i = 0; i < kBlocks; ++i) piece.quads[i] = from[i];
   }
   return piece;
 }
-// A code is stored as its trit plus one: the sum of the activation codes is taken away once.
-inline int sum_codes(TokenPiece piece) {
+// A weight is stored as its trit plus one: the sum of the activation codes is taken away once.
+template <uint kBlocks>
+inline int sum_codes(TokenPiece<kBlocks> piece) {
   int sum = 0;
-  for (uint i = 0; i < 8; ++i) sum = dot4_u8_i8(0x01010101u, piece.quads[i / 4][i % 4], sum);
+  for (uint i = 0; i < 4 * kBlocks; ++i) {
+    sum = dot4_u8_i8(0x01010101u, piece.quads[i / 4][i % 4], sum);
+  }
   return sum;
 }
 

@@ -78,7 +78,9 @@ class TernaryGemmShaderTest : public testing::ShaderFixture {
                           std::vector<std::int8_t>& codes, std::vector<float>& activation_scales) {
     auto output = poisoned<T>(std::size_t{params.tokens} * params.layout.rows);
     const kernels::Launch launch = kernels::gemm_launch(
-        {.layout = params.layout, .tokens = params.tokens, .groups = 1, .dtype = 0});
+        {.layout = params.layout, .tokens = params.tokens, .groups = 1, .dtype = 0},
+        kernel.starts_with("multiply_tiles_") ? kernels::kTilesThreads
+                                              : kernels::kMatricesThreads);
     run(kernel,
         {reads(packed), reads(weight_scales), reads(codes), reads(activation_scales),
          writes(output)},
