@@ -80,6 +80,16 @@ struct SplitCodesParams {
   uint group_cols;
   uint groups;
 };
+// Ternary weights times float activations.
+struct TernaryFloatParams {
+  TernaryLayout layout;
+  uint tokens;
+  uint groups;  // of one row
+  uint x_dtype;
+  uint dtype;  // of the output
+  uint whole_words;  // the packed codes may be read four bytes at a time
+  uint aligned;  // x may be read four elements at a time
+};
 struct MatmulParams {
   uint rows;  // output features
   uint cols;
