@@ -84,7 +84,8 @@ BITNET_API void encode_gated_activation(ComputeEncoder& encoder, Unary activatio
 // --- reduction (over the last axis) ----------------------------------------------------------
 // x: float [..., K], K >= 1 (K = 0 gives 0 for sum); output: f32 [...], argmax: i32 [...], the
 // first index of the maximum. A NaN in a row gives NaN (argmax: the index of the first NaN). sum
-// and mean are accumulated in double on the CPU.
+// and mean are accumulated in double on the CPU, elsewhere in pairs of floats: within K 2^-45 of
+// the sum of magnitudes before they are rounded, as long as no partial sum leaves f32.
 BITNET_API void encode_reduction(ComputeEncoder& encoder, Reduction operation, const Tensor& x,
                                  const Tensor& output);
 // Over the last axis, the row maximum subtracted first; a row with a NaN or +infinity gives NaN. x

@@ -3,6 +3,7 @@
 #include "bitnet/kernels.h"
 
 #include "kernels/candidate.h"
+#include "kernels/geometry.h"
 #include "shaders/shader_types.h"
 
 namespace bitnet {
@@ -11,11 +12,102 @@ namespace {
 using kernels::as_uint;
 using utils::require;
 
-kernels::Choice choose(const ComputeEncoder& encoder, std::string_view function,
-                       std::string_view operation, std::uint32_t rows) {
-  return kernels::choose<kernels::CpuItems>(encoder.device(), function, kernels::kCpuItems,
-                                            {operation, rows});
+std::string suffix(DType a, DType b) {
+  return "_" + std::string(name(a)) + "_" + std::string(name(b));
 }
+
+template <typename Problem>
+std::string_view takes_all(const Problem&, const Capabilities&) {
+  return "";
+}
+template <typename Problem>
+std::string_view needs_simdgroups(const Problem&, const Capabilities& capabilities) {
+  return kernels::needs_simdgroups(capabilities);
+}
+// A work item of the native kernels is a row or a token.
+template <typename Problem>
+kernels::Launch by_rows(const Problem& problem, const Capabilities&) {
+  return {.threadgroups = {.x = problem.rows}, .threads_per_threadgroup = {}};
+}
+template <typename Problem>
+std::vector<backend::Constant> alignment(const Problem& problem, const Capabilities&) {
+  return kernels::aligned_vectors(problem.aligned);
+}
+
+struct NormProblem {
+  DType dtype;
+  DType gain;
+  std::uint32_t rows;
+  std::uint32_t columns;
+  bool aligned;
+};
+
+constexpr kernels::Candidate<NormProblem> kNorm[] = {
+    {.name = "row per threadgroup",
+     .declines = needs_simdgroups<NormProblem>,
+     .kernel = [](const NormProblem& p) { return "normalize_rows" + suffix(p.dtype, p.gain); },
+     .launch =
+         [](const NormProblem& p, const Capabilities& capabilities) {
+           return kernels::Launch{
+               .threadgroups = {.x = p.rows},
+               .threads_per_threadgroup = {.x = kernels::row_threads(p.columns, capabilities)}};
+         },
+     .constants = alignment<NormProblem>},
+    {.name = "cpu",
+     .declines = takes_all<NormProblem>,
+     .kernel = [](const NormProblem&) { return std::string("cpu_rms_norm"); },
+     .launch = by_rows<NormProblem>},
+};
+
+struct RopeProblem {
+  DType dtype;
+  std::uint32_t rows;  // tokens
+  std::uint32_t heads;
+  std::uint32_t head_size;
+};
+
+constexpr kernels::Candidate<RopeProblem> kRope[] = {
+    {.name = "pair of some heads per thread",
+     .declines = needs_simdgroups<RopeProblem>,
+     .kernel = [](const RopeProblem& p) { return "rotate_pairs_" + std::string(name(p.dtype)); },
+     .launch =
+         [](const RopeProblem& p, const Capabilities& capabilities) {
+           const std::uint32_t blocks = kernels::divide_up(p.heads, shaders::rope_heads_per_thread);
+           const kernels::Split split = kernels::split(p.head_size / 2 * blocks, capabilities);
+           return kernels::Launch{.threadgroups = {.x = p.rows, .y = split.groups},
+                                  .threads_per_threadgroup = {.x = split.threads}};
+         }},
+    {.name = "cpu",
+     .declines = takes_all<RopeProblem>,
+     .kernel = [](const RopeProblem&) { return std::string("cpu_rope"); },
+     .launch = by_rows<RopeProblem>},
+};
+
+struct GatherProblem {
+  DType table;
+  DType dtype;
+  std::uint32_t rows;  // tokens
+  std::uint32_t columns;
+  bool aligned;
+};
+
+constexpr kernels::Candidate<GatherProblem> kGather[] = {
+    {.name = "four columns per thread",
+     .declines = needs_simdgroups<GatherProblem>,
+     .kernel = [](const GatherProblem& p) { return "gather_rows" + suffix(p.table, p.dtype); },
+     .launch =
+         [](const GatherProblem& p, const Capabilities& capabilities) {
+           const kernels::Split split =
+               kernels::split(kernels::divide_up(p.columns, kernels::kVector), capabilities);
+           return kernels::Launch{.threadgroups = {.x = p.rows, .y = split.groups},
+                                  .threads_per_threadgroup = {.x = split.threads}};
+         },
+     .constants = alignment<GatherProblem>},
+    {.name = "cpu",
+     .declines = takes_all<GatherProblem>,
+     .kernel = [](const GatherProblem&) { return std::string("cpu_gather_rows"); },
+     .launch = by_rows<GatherProblem>},
+};
 
 }  // namespace
 
@@ -39,7 +131,13 @@ void encode_rms_norm(ComputeEncoder& encoder, const Tensor& x, const Tensor& gai
   if (elements == 0) return;
   const std::uint32_t rows = as_uint(kFunction, "the rows", elements / x.shape().back());
   const std::uint32_t columns = as_uint(kFunction, "the columns", x.shape().back());
-  kernels::dispatch(encoder, choose(encoder, kFunction, "rms_norm", rows),
+  const NormProblem problem{.dtype = x.dtype(),
+                            .gain = gain.dtype(),
+                            .rows = rows,
+                            .columns = columns,
+                            .aligned = kernels::rows_aligned({&x, &gain, &output}, columns)};
+  kernels::dispatch(encoder,
+                    kernels::choose<NormProblem>(encoder.device(), kFunction, kNorm, problem),
                     {kernels::reads(x), kernels::reads(gain), kernels::writes(output)},
                     shaders::RmsNormParams{.dtype = static_cast<shaders::uint>(x.dtype()),
                                            .gain_dtype = static_cast<shaders::uint>(gain.dtype()),
@@ -71,16 +169,20 @@ void encode_rope(ComputeEncoder& encoder, const Tensor& x, const Tensor& positio
   kernels::require_disjoint(kFunction, output, positions);
   kernels::require_disjoint(kFunction, output, inverse_frequencies);
   if (x.shape().elements() == 0) return;
-  const std::uint32_t tokens = as_uint(kFunction, "T", x.shape()[0]);
+  const RopeProblem problem{.dtype = x.dtype(),
+                            .rows = as_uint(kFunction, "T", x.shape()[0]),
+                            .heads = as_uint(kFunction, "H", x.shape()[1]),
+                            .head_size = as_uint(kFunction, "D", x.shape()[2])};
   constexpr std::uint64_t kOperations = 4;  // an element's share, the angles' cosines aside
-  kernels::dispatch(encoder, choose(encoder, kFunction, "rope", tokens),
+  kernels::dispatch(encoder,
+                    kernels::choose<RopeProblem>(encoder.device(), kFunction, kRope, problem),
                     {kernels::reads(x), kernels::reads(positions),
                      kernels::reads(inverse_frequencies), kernels::writes(output)},
                     shaders::RopeParams{.dtype = static_cast<shaders::uint>(x.dtype()),
                                         .style = static_cast<shaders::uint>(style),
-                                        .tokens = tokens,
-                                        .heads = as_uint(kFunction, "H", x.shape()[1]),
-                                        .head_size = as_uint(kFunction, "D", x.shape()[2])},
+                                        .tokens = problem.rows,
+                                        .heads = problem.heads,
+                                        .head_size = problem.head_size},
                     {.bytes = x.byte_size() + output.byte_size(),
                      .operations = kOperations * static_cast<std::uint64_t>(x.shape().elements())});
 }
@@ -114,15 +216,21 @@ void encode_gather_rows(ComputeEncoder& encoder, const Tensor& table, const Tens
   kernels::require_disjoint(kFunction, output, ids);
   const std::uint32_t tokens = as_uint(kFunction, "T", ids.shape()[0]);
   if (tokens == 0) return;
+  const std::uint32_t columns = as_uint(kFunction, "K", table.shape()[1]);
+  const GatherProblem problem{.table = table.dtype(),
+                              .dtype = output.dtype(),
+                              .rows = tokens,
+                              .columns = columns,
+                              .aligned = kernels::rows_aligned({&table, &output}, columns)};
   kernels::dispatch(
-      encoder, choose(encoder, kFunction, "gather_rows", tokens),
+      encoder, kernels::choose<GatherProblem>(encoder.device(), kFunction, kGather, problem),
       {kernels::reads(table), kernels::reads(table_scales), kernels::reads(ids),
-       kernels::writes(output)},
+       kernels::writes(output), kernels::faults(encoder)},
       shaders::GatherRowsParams{.table_dtype = static_cast<shaders::uint>(table.dtype()),
                                 .dtype = static_cast<shaders::uint>(output.dtype()),
                                 .tokens = tokens,
                                 .rows = as_uint(kFunction, "V", table.shape()[0]),
-                                .columns = as_uint(kFunction, "K", table.shape()[1])},
+                                .columns = columns},
       {.bytes = 2 * output.byte_size(),
        .operations = static_cast<std::uint64_t>(output.shape().elements())});
 }

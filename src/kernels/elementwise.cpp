@@ -6,6 +6,7 @@
 #include "bitnet/kernels.h"
 
 #include "kernels/candidate.h"
+#include "kernels/geometry.h"
 #include "shaders/shader_types.h"
 
 namespace bitnet {
@@ -15,28 +16,49 @@ using kernels::as_uint;
 using utils::require;
 
 struct Problem {
-  std::string_view operation;  // "binary", ...
-  std::uint32_t count;         // output elements
+  std::string_view native;  // the CPU's kernel
+  std::string metal;        // the Metal kernel
+  std::uint32_t count;      // output elements
+  bool aligned;             // shaders/vectors.metal.h
 };
 
 constexpr std::uint32_t kCpuBlock = 1024;  // output elements of a work item
 
 constexpr std::array kCandidates = {
     kernels::Candidate<Problem>{
+        .name = "four elements per thread",
+        .declines = [](const Problem&, const Capabilities& capabilities) -> std::string_view {
+          return kernels::needs_simdgroups(capabilities);
+        },
+        .kernel = [](const Problem& problem) { return problem.metal; },
+        .launch =
+            [](const Problem& problem, const Capabilities& capabilities) {
+              const kernels::Split split =
+                  kernels::split(kernels::divide_up(problem.count, kernels::kVector), capabilities);
+              return kernels::Launch{.threadgroups = {.x = split.groups},
+                                     .threads_per_threadgroup = {.x = split.threads}};
+            },
+        .constants = [](const Problem& problem,
+                        const Capabilities&) { return kernels::aligned_vectors(problem.aligned); }},
+    kernels::Candidate<Problem>{
         .name = "cpu",
         .declines = [](const Problem&, const Capabilities&) -> std::string_view { return ""; },
-        .kernel = [](const Problem& problem) { return "cpu_" + std::string(problem.operation); },
+        .kernel = [](const Problem& problem) { return std::string(problem.native); },
         .launch =
             [](const Problem& problem, const Capabilities&) {
-              const std::uint32_t blocks =
-                  problem.count / kCpuBlock + (problem.count % kCpuBlock == 0 ? 0 : 1);
-              return kernels::Launch{.threadgroups = {.x = blocks}, .threads_per_threadgroup = {}};
+              return kernels::Launch{
+                  .threadgroups = {.x = kernels::divide_up(problem.count, kCpuBlock)},
+                  .threads_per_threadgroup = {}};
             }},
 };
 
 kernels::Choice choose(const ComputeEncoder& encoder, std::string_view function,
-                       std::string_view operation, std::uint32_t count) {
-  return kernels::choose<Problem>(encoder.device(), function, kCandidates, {operation, count});
+                       const Problem& problem) {
+  return kernels::choose<Problem>(encoder.device(), function, kCandidates, problem);
+}
+
+std::string with_dtype(std::string_view kernel, DType dtype) {
+  return std::string(kernel) + "_" + std::string(name(dtype));
 }
 
 std::uint64_t bytes_of(std::initializer_list<const Tensor*> tensors) {
@@ -99,6 +121,18 @@ Layout<kOperands> layout_of(std::string_view function, const Shape& shape,
   return layout;
 }
 
+// Whether load_strided of shaders/elementwise.metal finds operand k in aligned vectors, or does not
+// look for any.
+template <std::size_t kOperands>
+bool in_vectors(const Layout<kOperands>& layout, std::size_t k, const Tensor& operand) {
+  const auto& strides = layout.strides[k];
+  const std::uint32_t inner = layout.rank - 1;
+  const auto multiple = [](std::uint32_t value) { return value % kernels::kVector == 0; };
+  if (strides[inner] != 1 || (inner > 0 && !multiple(layout.extents[inner]))) return true;
+  return kernels::starts_aligned(operand) &&
+         std::all_of(strides.begin(), strides.begin() + inner, multiple);
+}
+
 void copy_axes(const std::array<std::uint32_t, Shape::kMaxRank>& from, shaders::uint* to) {
   std::ranges::copy(from, to);
 }
@@ -144,7 +178,12 @@ void encode_binary(ComputeEncoder& encoder, Binary operation, const Tensor& a, c
   copy_axes(layout.extents, parameters.extents);
   copy_axes(layout.strides[0], parameters.a_strides);
   copy_axes(layout.strides[1], parameters.b_strides);
-  kernels::dispatch(encoder, choose(encoder, kFunction, "binary", count),
+  const Problem problem{.native = "cpu_binary",
+                        .metal = with_dtype("apply_binary", a.dtype()),
+                        .count = count,
+                        .aligned = in_vectors(layout, 0, a) && in_vectors(layout, 1, b) &&
+                                   kernels::starts_aligned(output)};
+  kernels::dispatch(encoder, choose(encoder, kFunction, problem),
                     {kernels::reads(a), kernels::reads(b), kernels::writes(output)}, parameters,
                     {.bytes = bytes_of({&a, &b, &output}), .operations = count});
 }
@@ -154,7 +193,11 @@ void encode_unary(ComputeEncoder& encoder, Unary operation, const Tensor& x, con
   const std::uint32_t count = check_same(encoder, kFunction, x, "x", output);
   if (count == 0) return;
   constexpr std::uint64_t kOperations = 16;  // of an exponential; about ten times that for gelu
-  kernels::dispatch(encoder, choose(encoder, kFunction, "unary", count),
+  const Problem problem{.native = "cpu_unary",
+                        .metal = with_dtype("apply_unary", x.dtype()),
+                        .count = count,
+                        .aligned = kernels::starts_aligned(x) && kernels::starts_aligned(output)};
+  kernels::dispatch(encoder, choose(encoder, kFunction, problem),
                     {kernels::reads(x), kernels::writes(output)},
                     shaders::UnaryParams{.operation = static_cast<shaders::uint>(operation),
                                          .dtype = static_cast<shaders::uint>(x.dtype()),
@@ -166,9 +209,12 @@ void encode_scale(ComputeEncoder& encoder, const Tensor& x, float factor, const 
   constexpr std::string_view kFunction = "encode_scale";
   const std::uint32_t count = check_same(encoder, kFunction, x, "x", output);
   if (count == 0) return;
+  const Problem problem{.native = "cpu_scale",
+                        .metal = with_dtype("scale_values", x.dtype()),
+                        .count = count,
+                        .aligned = kernels::starts_aligned(x) && kernels::starts_aligned(output)};
   kernels::dispatch(
-      encoder, choose(encoder, kFunction, "scale", count),
-      {kernels::reads(x), kernels::writes(output)},
+      encoder, choose(encoder, kFunction, problem), {kernels::reads(x), kernels::writes(output)},
       shaders::ScaleParams{
           .dtype = static_cast<shaders::uint>(x.dtype()), .count = count, .factor = factor},
       {.bytes = bytes_of({&x, &output}), .operations = count});
@@ -193,7 +239,11 @@ void encode_cast(ComputeEncoder& encoder, const Tensor& x, const Tensor& output)
                                  .strides = {}};
   copy_axes(layout.extents, parameters.extents);
   copy_axes(layout.strides[0], parameters.strides);
-  kernels::dispatch(encoder, choose(encoder, kFunction, "cast", count),
+  const Problem problem{.native = "cpu_cast",
+                        .metal = with_dtype(with_dtype("cast_values", x.dtype()), output.dtype()),
+                        .count = count,
+                        .aligned = in_vectors(layout, 0, x) && kernels::starts_aligned(output)};
+  kernels::dispatch(encoder, choose(encoder, kFunction, problem),
                     {kernels::reads(x), kernels::writes(output)}, parameters,
                     {.bytes = bytes_of({&x, &output}), .operations = count});
 }
@@ -205,8 +255,13 @@ void encode_gated_activation(ComputeEncoder& encoder, Unary activation, const Te
   check_same(encoder, kFunction, up, "up", output);
   if (count == 0) return;
   constexpr std::uint64_t kOperations = 16;  // as for encode_unary
+  const Problem problem{.native = "cpu_gated_activation",
+                        .metal = with_dtype("apply_gate", gate.dtype()),
+                        .count = count,
+                        .aligned = kernels::starts_aligned(gate) && kernels::starts_aligned(up) &&
+                                   kernels::starts_aligned(output)};
   kernels::dispatch(
-      encoder, choose(encoder, kFunction, "gated_activation", count),
+      encoder, choose(encoder, kFunction, problem),
       {kernels::reads(gate), kernels::reads(up), kernels::writes(output)},
       shaders::GatedActivationParams{.operation = static_cast<shaders::uint>(activation),
                                      .dtype = static_cast<shaders::uint>(gate.dtype()),

@@ -141,11 +141,13 @@ struct ReductionParams {
   uint dtype;
   uint rows;
   uint columns;
+  uint segment_columns;  // of a row taken in segments; at least 1
 };
 struct SoftmaxParams {
   uint dtype;
   uint rows;
   uint columns;
+  uint segment_columns;
 };
 
 // --- bitnet_ops ---
@@ -156,6 +158,7 @@ struct RmsNormParams {
   uint columns;
   float epsilon;
 };
+enum RopeLimit : uint { rope_heads_per_thread = 4 };  // that share the cosine and sine of an angle
 struct RopeParams {
   uint dtype;
   uint style;  // RopeStyle

@@ -144,6 +144,22 @@ TEST_P(BitnetOpsTest, RopeStaysWithinItsBound) {
   }
 }
 
+TEST_P(BitnetOpsTest, RopeFarBeyondAnyContext) {
+  const Shape shape{4, 6, 10};
+  const std::vector<std::int32_t> positions = {2147483647, -2147483647, 1000003, -1};
+  const std::vector<float> frequencies = {1.0F, 0.7F, 3.0F, 1e-3F, 1e-9F};
+  for (const RopeStyle style : {RopeStyle::rotate_half, RopeStyle::interleaved}) {
+    const Tensor x = random_tensor(random_, device(), shape);
+    const std::vector<Expected> expected =
+        rope_reference(floats_of(x), shape, positions, frequencies, style);
+    const Tensor output = poisoned(device(), shape, DType::f32);
+    const Tensor turns = Tensor::from_host<float>(device(), frequencies, {5});
+    run(device(),
+        [&](ComputeEncoder& e) { encode_rope(e, x, integers(positions), turns, style, output); });
+    expect_within(output, expected, "rope");
+  }
+}
+
 TEST_P(BitnetOpsTest, RopeAtPositionZeroChangesNothing) {
   const Tensor x = random_tensor(random_, device(), {1, 4, 64});
   const Tensor turns = random_tensor(random_, device(), {32});
@@ -195,6 +211,33 @@ TEST_P(BitnetOpsTest, GatherRowsScalesAnInt8Table) {
       encode_gather_rows(e, table, table_scales, integers({2, 3, 0}), output);
     });
     expect_exact(output, expected, "gather from i8");
+  }
+}
+
+// Rows that begin anywhere: what a device reads as vectors may not be aligned to them.
+TEST_P(BitnetOpsTest, RowsThatBeginAnywhere) {
+  for (const DType dtype : kFloatTypes) {
+    for (const std::int64_t first : {0, 1, 2, 4}) {
+      const auto at = [&](const Tensor& tensor) {
+        return tensor.slice(0, first, first + 128).reshape({2, 64});
+      };
+      const Tensor table = at(random_tensor(random_, device(), {132}, dtype));
+      const Tensor gathered = at(poisoned(device(), {132}, dtype));
+      const Tensor plain = poisoned(device(), {2, 64}, dtype);
+      const Tensor gain = random_tensor(random_, device(), {68}, dtype).slice(0, first, first + 64);
+      const Tensor copy = tensor_of(device(), floats_of(gain), {64}, dtype);
+      run(device(), [&](ComputeEncoder& e) {
+        encode_gather_rows(e, table, {}, integers({1, 0}), gathered);
+        encode_gather_rows(e, table, {}, integers({1, 0}), plain);
+      });
+      EXPECT_EQ(floats_of(gathered), floats_of(plain));
+      EXPECT_EQ(floats_of(plain.select(0, 0)), floats_of(table.select(0, 1)));
+      run(device(), [&](ComputeEncoder& e) {
+        encode_rms_norm(e, gathered, gain, 1e-6F, gathered);
+        encode_rms_norm(e, plain, copy, 1e-6F, plain);
+      });
+      EXPECT_EQ(floats_of(gathered), floats_of(plain));
+    }
   }
 }
 

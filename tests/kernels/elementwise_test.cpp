@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -360,6 +361,48 @@ TEST_P(ElementwiseTest, CastsEveryTypeToEveryOther) {
           ASSERT_TRUE(after[i] == expected || (std::isnan(after[i]) && std::isnan(expected)))
               << name(from) << " to " << name(to) << ": " << before[i] << " gave " << after[i]
               << ", expected " << expected;
+        }
+      }
+    }
+  }
+}
+
+// Slices that begin anywhere: what a device reads as vectors may not be aligned to them.
+TEST_P(ElementwiseTest, OperandsThatBeginAnywhere) {
+  for (const DType dtype : kFloatTypes) {
+    for (const std::int64_t first : {0, 1, 2, 4}) {
+      for (const std::int64_t n : {1, 64, 131}) {
+        const auto at = [&](const Tensor& tensor, std::int64_t skip) {
+          return tensor.slice(0, skip, skip + n);
+        };
+        const Tensor a = at(operand({n + 8}, dtype), first);
+        const Tensor b = at(operand({n + 8}, dtype), 4);
+        expect_binary(a, b, Binary::sub, {n});
+        const Tensor output = poisoned(device(), {n + 8}, dtype);
+        const Tensor words = poisoned(device(), {n + 8}, DType::i32);
+        run(device(), [&](ComputeEncoder& e) {
+          encode_gated_activation(e, Unary::relu, b, a, at(output, 4 - first));
+          encode_cast(e, at(output, 4 - first), at(words, first));
+          encode_scale(e, a, -2.0F, at(output, 4 - first));
+          encode_unary(e, Unary::relu2, at(output, 4 - first), a);
+        });
+        const std::vector<double> x = doubles_of(b);
+        const std::vector<double> scaled = doubles_of(at(output, 4 - first));
+        const std::vector<double> squared = doubles_of(a);
+        const std::vector<double> cast = doubles_of(at(words, first));
+        const std::vector<float> all = floats_of(output);
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          const double up = -scaled[i] / 2;
+          const double gated = nearest(nearest(std::max(x[i], 0.0) * up, DType::f32), dtype);
+          const double positive = std::max(scaled[i], 0.0);
+          ASSERT_EQ(cast[i], std::nearbyint(gated));
+          ASSERT_EQ(squared[i], nearest(nearest(positive * positive, DType::f32), dtype));
+        }
+        // Nothing beside the slice was touched.
+        const float untouched = floats_of(poisoned(device(), {1}, dtype))[0];
+        for (std::int64_t i = 0; i < n + 8; ++i) {
+          if (i >= 4 - first && i < 4 - first + n) continue;
+          ASSERT_EQ(all[static_cast<std::size_t>(i)], untouched) << i;
         }
       }
     }

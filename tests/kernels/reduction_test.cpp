@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -143,6 +144,100 @@ TEST_P(ReductionTest, SoftmaxStaysWithinItsBound) {
         expect_within(output, expected, "softmax of " + to_string(shape));
         EXPECT_EQ(floats_of(x), floats_of(output)) << "in place";
       }
+    }
+  }
+}
+
+// A device may take long rows in parts.
+TEST_P(ReductionTest, LongRows) {
+  for (const DType dtype : kFloatTypes) {
+    for (const std::int64_t columns : {16384, 16385, 40961}) {
+      const auto length = static_cast<std::size_t>(columns);
+      std::vector<float> values = random_.normal(2 * length);
+      // The maximum of the first row is twice in it; the second row begins with what is masked.
+      const auto where = static_cast<std::size_t>(random_.integer(0, columns / 2));
+      values[where] = values[length - 1] = 7.0F;
+      std::fill_n(values.begin() + columns, length / 2, -kInfinity);
+      const Tensor x = tensor_of(device(), values, {2, columns}, dtype);
+      values = floats_of(x);
+      const std::vector<float> sums = reduce(Reduction::sum, x);
+      const std::vector<float> means = reduce(Reduction::mean, x);
+      double sum = 0.0;
+      double size = 0.0;
+      for (std::size_t k = 0; k < length; ++k) {
+        sum += static_cast<double>(values[k]);
+        size += std::fabs(static_cast<double>(values[k]));
+      }
+      const double bound = 4 * kEpsilon * size;
+      EXPECT_NEAR(static_cast<double>(sums[0]), sum, bound);
+      EXPECT_NEAR(static_cast<double>(means[0]), sum / static_cast<double>(columns),
+                  bound / static_cast<double>(columns));
+      EXPECT_EQ(sums[1], -kInfinity);
+      EXPECT_EQ(means[1], -kInfinity);
+      const auto second = values.begin() + columns;
+      const auto most = std::max_element(second, values.end());
+      EXPECT_EQ(reduce(Reduction::max, x), (std::vector<float>{7.0F, *most}));
+      EXPECT_EQ(reduce(Reduction::absmax, x), (std::vector<float>{7.0F, kInfinity}));
+      EXPECT_EQ(reduce(Reduction::argmax, x),
+                (std::vector<float>{static_cast<float>(where), static_cast<float>(most - second)}));
+
+      std::vector<Expected> expected;
+      for (const auto row : {values.begin(), second}) {
+        const double top = *std::max_element(row, row + columns);
+        double total = 0.0;
+        double distances = 0.0;
+        for (std::size_t k = 0; k < length; ++k) {
+          if (row[k] == -kInfinity) continue;
+          const double distance = top - row[k];
+          total += std::exp(-distance);
+          distances += distance * std::exp(-distance);
+        }
+        for (std::size_t k = 0; k < length; ++k) {
+          const double distance = row[k] == -kInfinity ? 0.0 : top - row[k];
+          const double value = row[k] == -kInfinity ? 0.0 : std::exp(-distance) / total;
+          // As above; the sum's terms have the same roundings of their distances.
+          expected.push_back({value, (distance + distances / total + 14.0) * kEpsilon * value});
+        }
+      }
+      const Tensor output = poisoned(device(), {2, columns}, dtype);
+      run(device(), [&](ComputeEncoder& e) {
+        encode_softmax(e, x, output);
+        encode_softmax(e, x, x);
+      });
+      expect_within(output, expected, "softmax of " + std::to_string(columns));
+      EXPECT_EQ(floats_of(x), floats_of(output)) << "in place";
+    }
+  }
+}
+
+TEST_P(ReductionTest, ANanInALongRow) {
+  constexpr std::size_t kColumns = 20000;
+  std::vector<float> row = random_.normal(kColumns);
+  const auto at = static_cast<std::size_t>(random_.integer(0, kColumns - 2));
+  row[at] = row[kColumns - 1] = NAN;
+  const Tensor x = Tensor::from_host<float>(device(), row, {kColumns});
+  for (const Reduction operation :
+       {Reduction::sum, Reduction::mean, Reduction::max, Reduction::absmax}) {
+    EXPECT_TRUE(std::isnan(reduce(operation, x)[0])) << static_cast<int>(operation);
+  }
+  EXPECT_EQ(reduce(Reduction::argmax, x)[0], static_cast<float>(at));
+  run(device(), [&](ComputeEncoder& e) { encode_softmax(e, x, x); });
+  for (const float value : floats_of(x)) ASSERT_TRUE(std::isnan(value));
+}
+
+// Rows that begin anywhere: what a device reads as vectors may not be aligned to them.
+TEST_P(ReductionTest, RowsThatBeginAnywhere) {
+  for (const DType dtype : kFloatTypes) {
+    for (const std::int64_t first : {0, 1, 2, 4}) {
+      const Tensor x = random_tensor(random_, device(), {140}, dtype).slice(0, first, first + 128);
+      const Tensor rows = x.reshape({2, 64});
+      const std::vector<float> values = floats_of(rows);
+      EXPECT_EQ(reduce(Reduction::max, rows)[1],
+                *std::max_element(values.begin() + 64, values.end()));
+      run(device(), [&](ComputeEncoder& e) { encode_softmax(e, rows, rows); });
+      const std::vector<float> weights = reduce(Reduction::sum, rows);
+      const double ulp = dtype == DType::bf16 ? 0x1p-8 : dtype == DType::f16 ? 0x1p-11 : 0x1p-20;
+      for (const float weight : weights) EXPECT_NEAR(static_cast<double>(weight), 1.0, ulp);
     }
   }
 }

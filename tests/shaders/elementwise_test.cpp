@@ -5,6 +5,7 @@
 
 #include "bitnet/operations.h"
 
+#include "shaders/row_cases.h"
 #include "shaders/shader_fixture.h"
 #include "shaders/shader_types.h"
 #include "shaders/typed_values.h"
@@ -28,11 +29,12 @@ using testing::writes;
 class ElementwiseShaderTest : public testing::ShaderFixture {
  protected:
   ElementwiseShaderTest() : ShaderFixture(bitnet_shader_library_elementwise()) {}
-  // One thread an element, in threadgroups of 96.
+  // Four elements a thread, in threadgroups of 32.
   template <typename Parameters>
   void run_over(const std::string& kernel, std::vector<backend::Binding> buffers,
-                const Parameters& parameters) {
-    run(kernel, std::move(buffers), parameters, {(parameters.count + 95) / 96}, {96});
+                const Parameters& parameters, bool aligned = false) {
+    run(kernel, std::move(buffers), parameters, {(parameters.count + 127) / 128}, {32},
+        testing::aligned_vectors(aligned));
   }
 };
 
@@ -51,35 +53,67 @@ double wrapped(Binary operation, double a, double b) {
                                                               : x * y);
 }
 
+struct BinaryCase {
+  shaders::BinaryParams layout;  // operation and dtype aside
+  std::size_t a_count;
+  std::size_t b_count;
+  bool aligned;
+};
+
+// Operands of rows with gaps, transposed, repeated; innermost axes of any length, and multiples of
+// four, which are read as vectors.
+std::vector<BinaryCase> binary_cases() {
+  std::vector<BinaryCase> cases;
+  for (const std::uint32_t count : {1U, 3U, 4U, 5U, 127U, 128U, 129U, 1009U}) {
+    for (const bool aligned : {false, true}) {
+      cases.push_back({{0, 0, 1, count, {count}, {1}, {1}}, count, count, aligned});
+      cases.push_back({{0, 0, 1, count, {count}, {1}, {0}}, count, 1, aligned});
+      cases.push_back(
+          {{0, 0, 1, count, {count}, {3}, {1}}, std::size_t{3} * count, count, aligned});
+    }
+  }
+  cases.push_back({{0, 0, 3, 105, {3, 5, 7}, {9, 0, 1}, {0, 2, 0}}, 27, 10, false});
+  cases.push_back({{0, 0, 2, 48, {4, 12}, {12, 1}, {0, 1}}, 48, 12, true});
+  cases.push_back({{0, 0, 2, 48, {4, 12}, {13, 1}, {1, 4}}, 52, 48, false});
+  cases.push_back(
+      {{0, 0, 6, 96, {2, 1, 2, 3, 2, 4}, {48, 48, 24, 8, 4, 1}, {0, 0, 4, 0, 0, 1}}, 96, 8, true});
+  return cases;
+}
+
 TEST_F(ElementwiseShaderTest, BinaryBroadcastsWithStrides) {
   Random random;
   SCOPED_TRACE(testing::trace(random));
-  // a is [3, 1, 7] and b [5, 1], both of rows with gaps; the output [3, 5, 7].
-  const std::size_t count = 3 * 5 * 7;
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16, DType::i32}) {
     for (const Binary operation : {Binary::add, Binary::sub, Binary::mul}) {
-      const auto a = random_values(random, 3 * 9, dtype);
-      const auto b = random_values(random, 5 * 2, dtype);
-      auto a_bytes = bytes_of(a, dtype);
-      auto b_bytes = bytes_of(b, dtype);
-      auto output = poisoned<std::byte>(count * size_of(dtype));
-      const shaders::BinaryParams parameters{.operation = static_cast<unsigned>(operation),
-                                             .dtype = static_cast<unsigned>(dtype),
-                                             .rank = 3,
-                                             .count = count,
-                                             .extents = {3, 5, 7},
-                                             .a_strides = {9, 0, 1},
-                                             .b_strides = {0, 2, 0}};
-      run_over("apply_binary_" + std::string(name(dtype)),
-               {reads(a_bytes), reads(b_bytes), writes(output)}, parameters);
-      std::vector<double> expected;
-      for (std::size_t i = 0; i < count; ++i) {
-        const double x = a[i / 35 * 9 + i % 7];
-        const double y = b[i / 7 % 5 * 2];
-        expected.push_back(dtype == DType::i32 ? wrapped(operation, x, y)
-                                               : rounded(apply(operation, x, y), dtype));
+      for (const BinaryCase& c : binary_cases()) {
+        const auto a = random_values(random, c.a_count, dtype);
+        const auto b = random_values(random, c.b_count, dtype);
+        auto a_bytes = bytes_of(a, dtype);
+        auto b_bytes = bytes_of(b, dtype);
+        auto output = poisoned<std::byte>(c.layout.count * size_of(dtype));
+        shaders::BinaryParams parameters = c.layout;
+        parameters.operation = static_cast<unsigned>(operation);
+        parameters.dtype = static_cast<unsigned>(dtype);
+        run_over("apply_binary_" + std::string(name(dtype)),
+                 {reads(a_bytes), reads(b_bytes), writes(output)}, parameters, c.aligned);
+        std::vector<double> expected;
+        for (std::uint32_t i = 0; i < c.layout.count; ++i) {
+          std::size_t at_a = 0;
+          std::size_t at_b = 0;
+          std::uint32_t rest = i;
+          for (std::uint32_t axis = c.layout.rank; axis-- > 0;) {
+            const std::uint32_t index = rest % c.layout.extents[axis];
+            rest /= c.layout.extents[axis];
+            at_a += std::size_t{index} * c.layout.a_strides[axis];
+            at_b += std::size_t{index} * c.layout.b_strides[axis];
+          }
+          expected.push_back(dtype == DType::i32
+                                 ? wrapped(operation, a[at_a], b[at_b])
+                                 : rounded(apply(operation, a[at_a], b[at_b]), dtype));
+        }
+        expect_same(values_of(output, dtype), expected,
+                    std::string(name(dtype)) + ", " + std::to_string(c.layout.count) + " elements");
       }
-      expect_same(values_of(output, dtype), expected, std::string(name(dtype)));
     }
   }
 }
@@ -87,18 +121,78 @@ TEST_F(ElementwiseShaderTest, BinaryBroadcastsWithStrides) {
 TEST_F(ElementwiseShaderTest, ScalesEverySize) {
   Random random;
   SCOPED_TRACE(testing::trace(random));
-  for (const std::uint32_t count : {1U, 31U, 95U, 96U, 97U, 1009U}) {
+  for (const std::uint32_t count : {1U, 2U, 4U, 127U, 128U, 129U, 1009U}) {
     for (const DType dtype : testing::kFloatTypes) {
-      const auto x = random_values(random, count, dtype, 100.0F);
-      auto bytes = bytes_of(x, dtype);
-      auto output = poisoned<std::byte>(bytes.size());
-      const float factor = random.uniform(-2.0F, 2.0F);
-      run_over("scale_values_" + std::string(name(dtype)), {reads(bytes), writes(output)},
-               shaders::ScaleParams{static_cast<unsigned>(dtype), count, factor});
-      std::vector<double> expected;
-      for (const double value : x) expected.push_back(rounded(value * factor, dtype));
-      expect_same(values_of(output, dtype), expected, std::to_string(count));
+      for (const bool aligned : {false, true}) {
+        const auto x = random_values(random, count, dtype, 100.0F);
+        auto bytes = bytes_of(x, dtype);
+        auto output = poisoned<std::byte>(bytes.size());
+        const float factor = random.uniform(-2.0F, 2.0F);
+        run_over("scale_values_" + std::string(name(dtype)), {reads(bytes), writes(output)},
+                 shaders::ScaleParams{static_cast<unsigned>(dtype), count, factor}, aligned);
+        std::vector<double> expected;
+        for (const double value : x) expected.push_back(rounded(value * factor, dtype));
+        expect_same(values_of(output, dtype), expected, std::to_string(count));
+      }
     }
+  }
+}
+
+constexpr std::array kUnaries = {Unary::relu, Unary::relu2, Unary::silu, Unary::gelu};
+
+double reference(Unary operation, double x) {
+  switch (operation) {
+    case Unary::relu:
+      return x < 0 ? 0.0 : x;
+    case Unary::relu2:
+      return x < 0 ? 0.0 : x * x;
+    case Unary::silu:
+      return x / (1 + std::exp(-x));
+    case Unary::gelu:
+      break;
+  }
+  return x == -INFINITY ? 0.0 : 0.5 * x * std::erfc(-x * std::sqrt(0.5));
+}
+
+// Relative, as kernels.h has it: of silu 2^-21, of gelu (8 + 3 x^2) 2^-24 (its tail is 0 long
+// before x^2 is 1000).
+double bound(Unary operation, double x) {
+  const double units = operation == Unary::silu   ? 8.0
+                       : operation == Unary::gelu ? 8 + 3 * std::min(x * x, 1e3)
+                                                  : 1.0;
+  return units * 0x1p-24;
+}
+
+// Every power of two, a value beside each, and what is special.
+std::vector<double> unary_arguments(Random& random, DType dtype) {
+  std::vector<double> x = random_values(random, 500, dtype, 5.0F);
+  for (int exponent = -24; exponent < 16; ++exponent) {
+    for (const double sign : {-1.0, 1.0}) {
+      x.push_back(std::ldexp(sign, exponent));
+      x.push_back(nearest(std::ldexp(sign * 1.3, exponent), dtype));
+    }
+  }
+  for (const double special : {0.0, -200.0, 200.0, -104.0, 89.0, -14.5, 14.5, -13.0,
+                               double{INFINITY}, -double{INFINITY}, double{NAN}}) {
+    x.push_back(nearest(special, dtype));
+  }
+  return x;
+}
+
+void expect_unary(double actual, Unary operation, double x, double factor, DType dtype) {
+  const double exact = reference(operation, x) * factor;
+  // The product's rounding, and the type's.
+  const double ulp = dtype == DType::f32 ? 0.0 : dtype == DType::f16 ? 0x1.01p-11 : 0x1.01p-8;
+  const double overflow = dtype == DType::f16 ? 65504.0 : 3e38;
+  if (std::isnan(exact)) {
+    EXPECT_TRUE(std::isnan(actual)) << name(dtype) << " x = " << x << ": " << actual;
+  } else if (std::abs(exact) > overflow) {
+    EXPECT_EQ(actual, nearest(exact, dtype)) << name(dtype) << " x = " << x;
+  } else {
+    EXPECT_NEAR(actual, exact,
+                (bound(operation, x) + 0x1p-24 + ulp) * std::abs(exact) +
+                    0x1p-119 * (1 + std::abs(factor)) + (dtype == DType::f16 ? 0x1p-25 : 0.0))
+        << name(dtype) << " x = " << x << ", operation " << static_cast<int>(operation);
   }
 }
 
@@ -106,41 +200,54 @@ TEST_F(ElementwiseShaderTest, UnaryOfOrdinaryAndSpecialValues) {
   Random random;
   SCOPED_TRACE(testing::trace(random));
   for (const DType dtype : testing::kFloatTypes) {
-    auto x = random_values(random, 500, dtype, 5.0F);
-    for (const double special :
-         {0.0, -200.0, 200.0, double{INFINITY}, -double{INFINITY}, double{NAN}}) {
-      x.push_back(special);
-    }
+    const auto x = unary_arguments(random, dtype);
     auto bytes = bytes_of(x, dtype);
     const auto count = static_cast<std::uint32_t>(x.size());
-    for (const Unary operation : {Unary::relu, Unary::relu2, Unary::silu}) {
+    for (const Unary operation : kUnaries) {
       auto output = poisoned<std::byte>(bytes.size());
       run_over("apply_unary_" + std::string(name(dtype)), {reads(bytes), writes(output)},
                shaders::UnaryParams{static_cast<unsigned>(operation), static_cast<unsigned>(dtype),
-                                    count});
+                                    count},
+               operation == Unary::gelu);
       const auto actual = values_of(output, dtype);
       for (std::size_t i = 0; i < x.size(); ++i) {
-        const double positive = x[i] < 0 ? 0.0 : x[i];
-        const double silu = x[i] == -INFINITY ? 0.0 : x[i] / (1.0 + std::exp(-x[i]));
-        const double expected = operation == Unary::silu    ? silu
-                                : operation == Unary::relu2 ? positive * positive
-                                                            : positive;
-        // silu: exp within 1 ulp, an addition and a division; the type's own rounding on top.
-        const double ulp = dtype == DType::f32 ? 0x1p-23 : dtype == DType::f16 ? 0x1p-10 : 0x1p-7;
-        const double bound = operation == Unary::silu
-                                 ? std::abs(expected) * (3 * 0x1p-23 + ulp) +
-                                       (dtype == DType::f16 ? 0x1p-24 : 0x1p-119)
-                                 : 0.0;
-        const double wanted = operation == Unary::silu ? expected : rounded(expected, dtype);
-        EXPECT_TRUE(actual[i] == wanted || (std::isnan(actual[i]) && std::isnan(wanted)) ||
-                    std::abs(actual[i] - wanted) <= bound)
-            << name(dtype) << " x = " << x[i] << ": " << actual[i] << ", not " << wanted;
+        expect_unary(actual[i], operation, x[i], 1.0, dtype);
       }
     }
   }
 }
 
-double cast(double value, DType from, DType to) {
+TEST_F(ElementwiseShaderTest, GatesInPlaceOfEither) {
+  Random random;
+  SCOPED_TRACE(testing::trace(random));
+  for (const DType dtype : testing::kFloatTypes) {
+    for (const Unary operation : kUnaries) {
+      for (const std::uint32_t count : {1U, 5U, 128U, 1009U}) {
+        const bool aligned = count % 2 == 0;
+        const auto gate = random_values(random, count, dtype, 3.0F);
+        const auto up = random_values(random, count, dtype, 3.0F);
+        auto gates = bytes_of(gate, dtype);
+        auto ups = bytes_of(up, dtype);
+        auto output = poisoned<std::byte>(gates.size());
+        const std::string kernel = "apply_gate_" + std::string(name(dtype));
+        const shaders::GatedActivationParams params{static_cast<unsigned>(operation),
+                                                    static_cast<unsigned>(dtype), count};
+        run_over(kernel, {reads(gates), reads(ups), writes(output)}, params, aligned);
+        const auto actual = values_of(output, dtype);
+        for (std::size_t i = 0; i < count; ++i) {
+          expect_unary(actual[i], operation, gate[i], up[i], dtype);
+        }
+        auto copy = gates;
+        run_over(kernel, {reads(copy), reads(ups), writes(copy)}, params, aligned);
+        EXPECT_EQ(copy, output);
+        run_over(kernel, {reads(gates), reads(ups), writes(ups)}, params, aligned);
+        EXPECT_EQ(ups, output);
+      }
+    }
+  }
+}
+
+double cast(double value, DType to) {
   const auto saturate = [&](double lowest, double highest) {
     if (std::isnan(value)) return 0.0;
     return std::min(std::max(std::nearbyint(value), lowest), highest);
@@ -153,7 +260,6 @@ double cast(double value, DType from, DType to) {
     case DType::u8:
       return saturate(0, 255);
     default:
-      static_cast<void>(from);
       return nearest(value, to);
   }
 }
@@ -180,26 +286,40 @@ TEST_F(ElementwiseShaderTest, CastsGiveTheNearestValue) {
     auto bytes = bytes_of(x, from);
     const auto count = static_cast<std::uint32_t>(x.size());
     for (const DType to : kTypes) {
-      auto output = poisoned<std::byte>(count * size_of(to));
-      run_over("cast_values_" + std::string(name(from)) + "_" + std::string(name(to)),
-               {reads(bytes), writes(output)},
-               shaders::CastParams{.from = static_cast<unsigned>(from),
-                                   .to = static_cast<unsigned>(to),
-                                   .rank = 1,
-                                   .count = count,
-                                   .extents = {count},
-                                   .strides = {1}});
-      std::vector<double> expected;
-      for (const double value : x) expected.push_back(cast(value, from, to));
-      expect_same(values_of(output, to), expected,
-                  std::string(name(from)) + " to " + std::string(name(to)));
+      for (const bool turned : {false, true}) {
+        // All of them, or as many as make a matrix of three columns, read column by column.
+        const std::uint32_t rows = count / 3;
+        shaders::CastParams parameters{.from = static_cast<unsigned>(from),
+                                       .to = static_cast<unsigned>(to),
+                                       .rank = 1,
+                                       .count = count,
+                                       .extents = {count},
+                                       .strides = {1}};
+        if (turned) {
+          parameters = {.from = static_cast<unsigned>(from),
+                        .to = static_cast<unsigned>(to),
+                        .rank = 2,
+                        .count = 3 * rows,
+                        .extents = {3, rows},
+                        .strides = {1, 3}};
+        }
+        auto output = poisoned<std::byte>(parameters.count * size_of(to));
+        run_over("cast_values_" + std::string(name(from)) + "_" + std::string(name(to)),
+                 {reads(bytes), writes(output)}, parameters, !turned);
+        std::vector<double> expected;
+        for (std::uint32_t i = 0; i < parameters.count; ++i) {
+          expected.push_back(cast(x[turned ? i % rows * 3 + i / rows : i], to));
+        }
+        expect_same(values_of(output, to), expected,
+                    std::string(name(from)) + " to " + std::string(name(to)));
+      }
     }
   }
 }
 
 TEST(CpuDevice, FindsMetalKernelsByTheirHostName) {
   backend::Device& device = *testing::cpu().impl();
-  const auto pipeline = device.pipeline("scale_values_f32");
+  const auto pipeline = device.pipeline("scale_values_f32", testing::aligned_vectors(true));
   ASSERT_NE(pipeline, nullptr);
   EXPECT_EQ(pipeline->name(), "scale_values_f32");
   EXPECT_EQ(pipeline->max_threads_per_threadgroup(), 1024U);
