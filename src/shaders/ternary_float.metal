@@ -6,6 +6,7 @@
 // addition, however fma is compiled; group scales cost another one.
 #include <metal_stdlib>
 
+#include "shaders/dtypes.metal.h"
 #include "shaders/packing.metal.h"
 #include "shaders/quads.metal.h"
 #include "shaders/shader_types.h"
@@ -101,16 +102,6 @@ static bool splits_pieces(uint groups, uint group_cols, uint columns) {
 // Of a row's scales; columns past the end have the last one.
 static float scale_at(device const float* scales, uint col, uint cols, uint group_cols) {
   return scales[min(col, cols - 1u) / group_cols];
-}
-
-static void store_float(device uchar* output, uint dtype, ulong index, float value) {
-  if (dtype == 0u) {
-    ((device float*)output)[index] = value;
-  } else if (dtype == 1u) {
-    ((device half*)output)[index] = half(value);
-  } else {
-    ((device bfloat*)output)[index] = bfloat(value);
-  }
 }
 
 // --- one to eight tokens: the weights are read once ------------------------------------------
@@ -220,12 +211,6 @@ INSTANTIATE_FLOATS(3in5, ThreeInFive)
 #undef INSTANTIATE
 
 // --- many tokens -----------------------------------------------------------------------------
-
-static float load_float(device const uchar* x, uint dtype, ulong index) {
-  if (dtype == 0u) return ((device const float*)x)[index];
-  if (dtype == 1u) return float(((device const half*)x)[index]);
-  return float(((device const bfloat*)x)[index]);
-}
 
 // A threadgroup of 128 threads computes 64 rows by 32 tokens, each thread 4 by 4 of them. Both
 // operands pass through threadgroup memory, two pieces of columns at a time: every thread decodes
