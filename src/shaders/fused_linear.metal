@@ -197,7 +197,7 @@ kernel void quantize_multiply(device const T* x [[buffer(0)]],
     if (col < cols) word = as_type<uint>(codes_of(load_quad(x, col, cols, aligned), factor));
     words[col / 4u] = word;
   }
-  threadgroup_barrier(mem_flags::mem_threadgroup);
+  threadgroup_barrier(mem_flags::mem_threadgroup);  // the codes are whole
 
   Matrices<1> matrices;
   matrices.weights[0] = weights;
