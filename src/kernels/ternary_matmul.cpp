@@ -3,6 +3,7 @@
 
 #include "kernels/candidate.h"
 #include "kernels/ternary.h"
+#include "kernels/ternary_gemv.h"
 #include "shaders/shader_types.h"
 
 namespace bitnet {
@@ -22,7 +23,44 @@ kernels::Launch items(std::uint32_t count) {
 
 struct TernaryProblem {
   shaders::TernaryMatmulParams params;
+  bool aligned_weights;  // to the 16 bytes that GPU kernels load at once
 };
+
+Packing packing_of(const TernaryProblem& problem) {
+  return static_cast<Packing>(problem.params.layout.packing);
+}
+
+// --- GPU: few tokens ---------------------------------------------------------------------------
+
+// Kernels of this prefix take the codes in the order of code_planes().
+constexpr std::string_view kGemvPrefix = "multiply_ternary_";
+constexpr std::string_view kAnyKernel = "multiply_ternary_any";
+
+std::string_view declines_gemv(const TernaryProblem& problem, const Capabilities& capabilities) {
+  if (const auto reason = kernels::needs_simdgroups(capabilities); !reason.empty()) return reason;
+  if (!problem.aligned_weights) return "weights are not aligned to 16 bytes";
+  if (kernels::divided_up(problem.params.tokens, 8) > kernels::kMaxThreadgroupsY) {
+    return "too many tokens for a grid";
+  }
+  // A row without columns has no groups.
+  return problem.params.groups != 1 ? "weights have group scales" : "";
+}
+
+std::string_view declines_grouped_gemv(const TernaryProblem& problem,
+                                       const Capabilities& capabilities) {
+  const std::string_view reason = declines_gemv(problem, capabilities);
+  if (problem.params.groups == 1) return "weights have no group scales";
+  if (reason != "weights have group scales") return reason;
+  const Packing packing = packing_of(problem);
+  if (packing != Packing::two_bit && packing != Packing::two_bit_tiled) {
+    return "packing is neither 2bit nor 2bit_tiled";
+  }
+  return problem.params.layout.group_cols % kernels::code_planes(packing).block != 0
+             ? "groups are not whole blocks of the packing"
+             : "";
+}
+
+// --- candidates ----------------------------------------------------------------------------------
 
 constexpr std::string_view kTwoBitKernel = "cpu_ternary_matmul_2bit";
 
@@ -36,6 +74,33 @@ std::string_view declines_two_bit(const TernaryProblem& problem, const Capabilit
 }
 
 constexpr kernels::Candidate<TernaryProblem> kTernary[] = {
+    {.name = "few tokens",
+     .declines = declines_gemv,
+     .kernel =
+         [](const TernaryProblem& problem) {
+           return kernels::gemv_kernel(packing_of(problem), problem.params.layout.rows,
+                                       problem.params.tokens);
+         },
+     .launch = [](const TernaryProblem& problem,
+                  const Capabilities&) { return kernels::gemv_launch(problem.params); }},
+    {.name = "few tokens, group scales",
+     .declines = declines_grouped_gemv,
+     .kernel =
+         [](const TernaryProblem& problem) {
+           return kernels::grouped_gemv_kernel(packing_of(problem), problem.params.tokens);
+         },
+     .launch = [](const TernaryProblem& problem,
+                  const Capabilities&) { return kernels::grouped_gemv_launch(problem.params); }},
+    {.name = "row per SIMD-group",
+     .declines = [](const TernaryProblem&, const Capabilities& capabilities) -> std::string_view {
+       return kernels::needs_simdgroups(capabilities);
+     },
+     .kernel = [](const TernaryProblem&) { return std::string(kAnyKernel); },
+     .launch = [](const TernaryProblem& problem, const Capabilities&) -> kernels::Launch {
+       return {.threadgroups = {.x = problem.params.layout.rows,
+                                .y = std::min(problem.params.tokens, kernels::kMaxThreadgroupsY)},
+               .threads_per_threadgroup = {.x = 32}};
+     }},
     {.name = "cpu 2bit",
      .declines = declines_two_bit,
      .kernel = [](const TernaryProblem&) { return std::string(kTwoBitKernel); },
@@ -58,7 +123,41 @@ constexpr kernels::Candidate<TernaryProblem> kSplit[] = {
                   const Capabilities&) { return items(problem.params.tokens); }},
 };
 
-// The activation codes as the 2bit kernel takes them: four planes and the sums of the codes.
+constexpr kernels::Candidate<shaders::ArrangeCodesParams> kArrange[] = {
+    {.name = "word per thread",
+     .declines = [](const shaders::ArrangeCodesParams&, const Capabilities&) -> std::string_view {
+       return "";
+     },
+     .kernel = [](const shaders::ArrangeCodesParams&) { return std::string("arrange_codes"); },
+     .launch = [](const shaders::ArrangeCodesParams& params,
+                  const Capabilities&) -> kernels::Launch {
+       constexpr std::uint32_t kThreads = 128;
+       const std::uint32_t words = params.planes * (params.plane_cols / 4);
+       return {.threadgroups = {.x = kernels::divided_up(words, kThreads),
+                                .y = std::min(params.tokens, kernels::kMaxThreadgroupsY)},
+               .threads_per_threadgroup = {.x = kThreads}};
+     }},
+};
+
+// The codes as a kernel of kGemvPrefix takes them: themselves where that is their order already.
+Tensor encode_arrange(ComputeEncoder& encoder, const TernaryProblem& problem, const Tensor& codes) {
+  const std::uint32_t cols = problem.params.layout.cols;
+  const kernels::CodePlanes planes = kernels::code_planes(packing_of(problem));
+  if (planes.planes == 1 && cols % planes.block == 0 && codes.offset() % 16 == 0) return codes;
+  const std::uint32_t plane_cols = kernels::plane_cols(packing_of(problem), cols);
+  const shaders::ArrangeCodesParams params{cols, planes.planes, plane_cols, problem.params.tokens};
+  Tensor arranged =
+      Tensor::empty(encoder.device(), {params.tokens, planes.planes, plane_cols}, DType::i8);
+  kernels::dispatch(encoder,
+                    kernels::choose<shaders::ArrangeCodesParams>(encoder.device(), "arrange_codes",
+                                                                 kArrange, params),
+                    {reads(codes), writes(arranged)}, params,
+                    Work{codes.byte_size() + arranged.byte_size(), 0});
+  return arranged;
+}
+
+// The activation codes as the 2bit kernel of the CPU takes them: four planes and the sums of the
+// codes.
 struct SplitActivations {
   Tensor planes;
   Tensor sums;
@@ -115,7 +214,8 @@ void encode_ternary_matmul(ComputeEncoder& encoder, const Tensor& weights, const
   TernaryProblem problem{.params = {.layout = kernels::layout_of(kName, weights),
                                     .tokens = extent(kName, codes, 0),
                                     .groups = kernels::groups_per_row(weights),
-                                    .dtype = static_cast<std::uint32_t>(output.dtype())}};
+                                    .dtype = static_cast<std::uint32_t>(output.dtype())},
+                         .aligned_weights = weights.offset() % 16 == 0};
   if (problem.params.layout.rows == 0 || problem.params.tokens == 0) return;
   if (sums_only) {
     problem.params.layout.group_cols = std::max(problem.params.layout.cols, 1U);
@@ -124,7 +224,8 @@ void encode_ternary_matmul(ComputeEncoder& encoder, const Tensor& weights, const
   const std::uint64_t products = static_cast<std::uint64_t>(problem.params.layout.rows) *
                                  problem.params.layout.cols * problem.params.tokens;
   const Work work{weights.byte_size() + codes.byte_size() + output.byte_size(), 2 * products};
-  const Tensor scales = sums_only ? Tensor() : activation_scales;
+  // Sums need no scales, but a GPU kernel needs every buffer bound.
+  const Tensor& scales = sums_only ? weights.scales() : activation_scales;
   const kernels::Choice choice =
       kernels::choose<TernaryProblem>(encoder.device(), "ternary_matmul", kTernary, problem);
   if (choice.pipeline->name() == kTwoBitKernel) {
@@ -135,9 +236,12 @@ void encode_ternary_matmul(ComputeEncoder& encoder, const Tensor& weights, const
                       problem.params, work);
     return;
   }
+  const bool gemv =
+      choice.pipeline->name().starts_with(kGemvPrefix) && choice.pipeline->name() != kAnyKernel;
+  const Tensor arranged = gemv ? encode_arrange(encoder, problem, codes) : codes;
   kernels::dispatch(
       encoder, choice,
-      {reads(weights), reads(weights.scales()), reads(codes), reads(scales), writes(output)},
+      {reads(weights), reads(weights.scales()), reads(arranged), reads(scales), writes(output)},
       problem.params, work);
 }
 

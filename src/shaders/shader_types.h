@@ -86,9 +86,9 @@ struct TernaryFloatParams {
   uint tokens;
   uint groups;  // of one row
   uint x_dtype;
-  uint dtype;  // of the output
+  uint dtype;        // of the output
   uint whole_words;  // the packed codes may be read four bytes at a time
-  uint aligned;  // x may be read four elements at a time
+  uint aligned;      // x may be read four elements at a time
 };
 // --- fused linears: one scale per row or matrix, as scale_stride says
 struct LinearParams {
@@ -117,6 +117,13 @@ struct QkvParams {
   uint rows[3];  // of q, k and v, here and below
   uint scale_strides[3];
   uint dtypes[3];
+};
+// planes[t, i, j] = codes[t, planes * j + i], zero past the end.
+struct ArrangeCodesParams {
+  uint cols;
+  uint planes;
+  uint plane_cols;  // a multiple of 4
+  uint tokens;
 };
 struct MatmulParams {
   uint rows;  // output features

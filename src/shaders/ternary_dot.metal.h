@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Exact inner products of packed trits with int8 codes, four at a time. A trit t is stored as the
-// code t + 1, so a product of codes is too large by the sum of the activations: take sum16 of them
-// away once for all rows.
+// code t + 1, so a product is too large by the sum of the activation codes: take that away once for
+// all rows.
 //
-// Sums of one row below 2^24 columns fit an int: |trit * code| <= 128. Products of codes, twice as
-// large, fit for 2^23 columns, and masked ones for 2^17 (sums.w: 128 * 128 * columns / 4), so fold
-// them within a kernel's stretch of columns, not at its end.
+// What fits an int: |trit * activation| <= 128, the products of codes are twice as large, and
+// component 3 of masked ones is 128 * 128 a column; so 2^24, 2^23 and (a fourth of the columns)
+// 2^19 columns. Fold masked products every so often.
 #pragma once
 
 #include "shaders/utils.metal.h"
@@ -21,7 +21,9 @@ inline void add_masked_products(uint word, metal::uint4 x, thread metal::int4& s
   sums.z = dot4_u8_i8(word & 0x30303030u, x.z, sums.z);
   sums.w = dot4_u8_i8(word & 0xc0c0c0c0u, x.w, sums.w);
 }
-inline int folded(metal::int4 sums) { return sums.x + (sums.y >> 2) + (sums.z >> 4) + (sums.w >> 6); }
+inline int folded(metal::int4 sums) {
+  return sums.x + (sums.y >> 2) + (sums.z >> 4) + (sums.w >> 6);
+}
 
 // Where several tokens meet one word, shifting it once is cheaper.
 inline metal::uint4 codes_of_2bit(uint word) {
@@ -35,9 +37,6 @@ inline int add_products(metal::uint4 codes, metal::uint4 x, int sum) {
   return dot4_u8_i8(codes.w, x.w, sum);
 }
 
-// The sum of 16 activation codes.
-inline int sum16(metal::uint4 x) { return add_products(metal::uint4(0x01010101u), x, 0); }
-
 // Component i: byte i of each component.
 inline metal::uint4 transposed4x4(metal::uint4 x) {
   const uint low_xy = (x.x & 0x00ff00ffu) | (x.y & 0x00ff00ffu) << 8;  // x0 y0 x2 y2
@@ -49,24 +48,36 @@ inline metal::uint4 transposed4x4(metal::uint4 x) {
 }
 
 // --- 5in8: a word is 20 columns of a row, byte b the columns 5b .. 5b + 4
-// A byte's digits come out at the top as it is multiplied by 3, two bytes at a time in the halves
-// of a word. next_codes gives the codes of the bytes' next columns.
-struct FiveInEightDigits {
-  uint even;  // bytes 0 and 2
-  uint odd;   // bytes 1 and 3
+// Member i of the codes: columns i, 5 + i, 10 + i, 15 + i. The digits of a byte come out at its top
+// as it is multiplied by 3, two bytes at a time in the halves of a word.
+struct FiveCodes {
+  uint c0, c1, c2, c3, c4;
 };
-inline FiveInEightDigits digits_of_5in8(uint word) {
-  FiveInEightDigits digits;
-  digits.even = word & 0x00ff00ffu;
-  digits.odd = word >> 8 & 0x00ff00ffu;
-  return digits;
+inline uint next_codes(thread uint& even, thread uint& odd) {  // bytes 0 and 2, 1 and 3
+  even *= 3u;
+  odd *= 3u;
+  const uint codes = (even >> 8 & 0x00030003u) | (odd & 0x03000300u);
+  even &= 0x00ff00ffu;
+  odd &= 0x00ff00ffu;
+  return codes;
 }
-inline uint next_codes(thread FiveInEightDigits& digits) {
-  const uint even = digits.even * 3u;
-  const uint odd = digits.odd * 3u;
-  digits.even = even & 0x00ff00ffu;
-  digits.odd = odd & 0x00ff00ffu;
-  return (even >> 8 & 0x00030003u) | (odd & 0x03000300u);
+inline FiveCodes codes_of_5in8(uint word) {
+  uint even = word & 0x00ff00ffu;
+  uint odd = word >> 8 & 0x00ff00ffu;
+  FiveCodes codes;
+  codes.c0 = next_codes(even, odd);
+  codes.c1 = next_codes(even, odd);
+  codes.c2 = next_codes(even, odd);
+  codes.c3 = next_codes(even, odd);
+  codes.c4 = next_codes(even, odd);
+  return codes;
+}
+inline int add_products(FiveCodes codes, FiveCodes x, int sum) {
+  sum = dot4_u8_i8(codes.c0, x.c0, sum);
+  sum = dot4_u8_i8(codes.c1, x.c1, sum);
+  sum = dot4_u8_i8(codes.c2, x.c2, sum);
+  sum = dot4_u8_i8(codes.c3, x.c3, sum);
+  return dot4_u8_i8(codes.c4, x.c4, sum);
 }
 
 // --- 3in5: 20 bits are 12 columns of a row, field f the columns 3f .. 3f + 2
@@ -82,6 +93,12 @@ inline metal::uint3 codes_of_3in5(uint bits) {
   const uint rest = fields - nines * 9u;
   const uint threes = reaches(rest, 3u) + reaches(rest, 6u);
   return metal::uint3(rest - threes * 3u, threes, nines);
+}
+
+inline int add_products(metal::uint3 codes, metal::uint3 x, int sum) {
+  sum = dot4_u8_i8(codes.x, x.x, sum);
+  sum = dot4_u8_i8(codes.y, x.y, sum);
+  return dot4_u8_i8(codes.z, x.z, sum);
 }
 
 // --- any packing, one column at a time: the code of column `col` of row `row`

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <numeric>
 
+#include "bitnet/types.h"
+
 #include "shaders/row_cases.h"
 #include "shaders/shader_fixture.h"
 #include "shaders/shader_types.h"
@@ -15,6 +17,9 @@ const bitnet::shaders::cpu::Library* bitnet_shader_library_elementwise_without_e
 const bitnet::shaders::cpu::Library* bitnet_shader_library_softmax_of_a_masked_segment();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_norm_without_barrier();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_rope_of_the_wrong_pair();
+const bitnet::shaders::cpu::Library* bitnet_shader_library_ternary_gemv_without_barrier();
+const bitnet::shaders::cpu::Library* bitnet_shader_library_ternary_gemv_of_other_rows();
+const bitnet::shaders::cpu::Library* bitnet_shader_library_ternary_gemv_past_the_tokens();
 }
 
 namespace bitnet {
@@ -92,6 +97,23 @@ class Faulty : public testing::ShaderFixture {
         aligned_vectors(false));
     return output;
   }
+  // 16 rows of 320 weights of +1 (row 0: 0) times three tokens of ones: 320 (row 0: 0).
+  std::vector<std::int32_t> products() {
+    std::vector<std::uint32_t> weights(64 * 20, 0xaaaaaaaaU);
+    for (std::size_t tile = 0; tile < 20; ++tile) weights[tile * 64] = 0x55555555U;
+    std::vector<float> scales(3, 1.0F);
+    std::vector<std::int8_t> codes(std::size_t{3} * 320, 1);
+    auto output = poisoned<std::int32_t>(std::size_t{3} * 16);
+    const shaders::TernaryMatmulParams params{
+        .layout = {.rows = 16, .cols = 320, .packing = 1, .group_cols = 320, .scale_stride = 0},
+        .tokens = 3,
+        .groups = 1,
+        .dtype = static_cast<std::uint32_t>(DType::i32)};
+    run("multiply_ternary_2bit_tiled_t4_r8",
+        {reads(weights), reads(scales), reads(codes), reads(scales), writes(output)}, params,
+        {.x = 2, .y = 1}, {160});
+    return output;
+  }
 };
 
 // The child of a death test starts afresh: the thread sanitizer is off after a plain fork.
@@ -157,6 +179,38 @@ TEST_F(SeededFault, AMissingBarrierGivesWrongNorms) {
 TEST_F(SeededFault, ARotationOfTheWrongPair) {
   Faulty faulty(bitnet_shader_library_rope_of_the_wrong_pair());
   EXPECT_NE(faulty.turned(), (std::vector<float>{0.0F, 1.0F, 2.0F, 3.0F}));
+}
+
+std::vector<std::int32_t> right_products() {
+  std::vector<std::int32_t> products(std::size_t{3} * 16, 320);
+  for (std::size_t token = 0; token < 3; ++token) products[token * 16] = 0;
+  return products;
+}
+
+TEST_F(SeededFault, AMissingBarrierGivesWrongProducts) {
+  Faulty faulty(bitnet_shader_library_ternary_gemv_without_barrier());
+  if (kThreadSanitizer) {
+    EXPECT_EXIT(
+        {
+          static_cast<void>(faulty.products());
+          std::exit(0);
+        },
+        ::testing::ExitedWithCode(66), "data race(.|\n)*ternary_gemv_without_barrier.metal");
+  } else {
+    EXPECT_NE(faulty.products(), right_products());
+  }
+}
+
+TEST_F(SeededFault, TheProductsOfOtherRows) {
+  Faulty faulty(bitnet_shader_library_ternary_gemv_of_other_rows());
+  EXPECT_NE(faulty.products(), right_products());
+}
+
+TEST_F(SeededFault, CodesPastTheLastToken) {
+  Faulty faulty(bitnet_shader_library_ternary_gemv_past_the_tokens());
+  if (!kAddressSanitizer) GTEST_SKIP() << "only the address sanitizer sees what is not used";
+  EXPECT_DEATH(static_cast<void>(faulty.products()),
+               "heap-buffer-overflow(.|\n)*ternary_(gemv_past_the_tokens|lanes).metal");
 }
 
 }  // namespace
