@@ -66,12 +66,12 @@ struct Choice {
 void report_choice(std::string_view operation, std::string_view candidate,
                    std::string_view reason_against);  // "": chosen
 
-// The first candidate the device has and that accepts the problem, if there is one. A candidate
-// whose kernel the device lacks is passed over silently: it belongs to another backend.
+// The first candidate the device has and that accepts the problem, if any. A candidate whose kernel
+// the device lacks is passed over silently: it belongs to another backend.
 template <typename Problem>
-[[nodiscard]] std::optional<Choice> try_choose(const Device& device, std::string_view operation,
-                                               std::span<const Candidate<Problem>> candidates,
-                                               const Problem& problem) {
+[[nodiscard]] std::optional<Choice> find_choice(const Device& device, std::string_view operation,
+                                                std::span<const Candidate<Problem>> candidates,
+                                                const Problem& problem) {
   const Capabilities& capabilities = device.capabilities();
   for (const Candidate<Problem>& candidate : candidates) {
     const std::string_view reason = candidate.declines(problem, capabilities);
@@ -90,12 +90,12 @@ template <typename Problem>
   return std::nullopt;
 }
 
-// The same, where some candidate takes every problem; throws `unsupported` when there is none.
+// The same; throws `unsupported` when there is none.
 template <typename Problem>
 [[nodiscard]] Choice choose(const Device& device, std::string_view operation,
                             std::span<const Candidate<Problem>> candidates,
                             const Problem& problem) {
-  if (auto choice = try_choose(device, operation, candidates, problem)) return *std::move(choice);
+  if (auto choice = find_choice(device, operation, candidates, problem)) return *choice;
   utils::fail(ErrorCode::unsupported, operation, "device ", name(device.backend()),
               " has no kernel for this problem");
 }

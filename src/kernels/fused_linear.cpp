@@ -91,7 +91,7 @@ constexpr kernels::Candidate<Problem> kCandidates[] = {
 
 std::optional<kernels::Choice> fused(const ComputeEncoder& encoder, std::string_view operation,
                                      const Problem& problem) {
-  return kernels::try_choose<Problem>(encoder.device(), operation, kCandidates, problem);
+  return kernels::find_choice<Problem>(encoder.device(), operation, kCandidates, problem);
 }
 
 std::string tokens_suffix(std::uint32_t tokens) { return tokens == 1 ? "t1" : "t8"; }

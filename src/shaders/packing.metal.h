@@ -41,9 +41,6 @@ struct TwoBit {
   static uint code(device const uchar* packed, uint cols, uint row, uint col) {
     return uint(packed[row * row_bytes(cols) + col / 4]) >> (2 * (col % 4)) & 3u;
   }
-  // Codes 4 b + i, for b = 0 .. 3, of a word in its byte b: what a dot product with the bytes of
-  // plane i takes (SplitCodesParams).
-  static uint codes_of_plane(uint word, uint i) { return word >> (2 * i) & 0x03030303u; }
 };
 
 struct TwoBitTiled {
@@ -64,9 +61,6 @@ struct TwoBitTiled {
   static uint code(device const uchar* packed, uint cols, uint row, uint col) {
     return uint(packed[offset(cols, row, col / 16) + col % 4]) >> (col % 16 / 4 * 2) & 3u;
   }
-  // Columns 4 i .. 4 i + 3 of a word, one in each byte: what a dot product with the activations of
-  // four adjacent columns takes.
-  static uint codes_of_quad(uint word, uint i) { return word >> (2 * i) & 0x03030303u; }
 };
 
 struct FiveInEight {
@@ -93,17 +87,6 @@ struct FiveInEight {
     uint rest = packed[row * row_bytes(cols) + col / 5];
     for (uint i = 0; i < col % 5; ++i) rest = rest * 3 & 255u;
     return rest * 3 >> 8;
-  }
-  // The five digits of each of four bytes, a digit of all four at a time: for the word w and
-  //   uint even = w & 0x00ff00ff, odd = w >> 8 & 0x00ff00ff;
-  // the i-th call gives the codes of columns 5 b + i in the bytes b = 0 .. 3.
-  static uint next_codes(thread uint& even, thread uint& odd) {
-    even *= 3;  // two 16-bit numbers of at most 3 * 255 each
-    odd *= 3;
-    const uint codes = (even >> 8 & 0x00030003u) | (odd & 0x03000300u);
-    even &= 0x00ff00ffu;
-    odd &= 0x00ff00ffu;
-    return codes;
   }
 };
 
@@ -138,17 +121,17 @@ struct ThreeInFive {
   }
 };
 
-// One trit of a matrix in a packing that is known at run time only.
-inline int load_trit(uint packing, device const uchar* packed, uint cols, uint row, uint col) {
-  uint code = 0;
-  if (packing == packing_two_bit) {
-    code = TwoBit::code(packed, cols, row, col);
-  } else if (packing == packing_two_bit_tiled) {
-    code = TwoBitTiled::code(packed, cols, row, col);
-  } else if (packing == packing_five_in_eight) {
-    code = FiveInEight::code(packed, cols, row, col);
-  } else {
-    code = ThreeInFive::code(packed, cols, row, col);
-  }
-  return int(code) - 1;
+// The codes of columns col .. col + 3, where 4 divides col; those in the padding may be anything.
+template <typename P>
+inline metal::uint4 load_codes_of(device const uchar* packed, uint cols, uint row, uint col) {
+  return metal::uint4(P::code(packed, cols, row, col), P::code(packed, cols, row, col + 1),
+                      P::code(packed, cols, row, col + 2), P::code(packed, cols, row, col + 3));
+}
+// The same of a packing that is known at run time only.
+inline metal::uint4 load_codes(uint packing, device const uchar* packed, uint cols, uint row,
+                               uint col) {
+  if (packing == packing_two_bit) return load_codes_of<TwoBit>(packed, cols, row, col);
+  if (packing == packing_two_bit_tiled) return load_codes_of<TwoBitTiled>(packed, cols, row, col);
+  if (packing == packing_five_in_eight) return load_codes_of<FiveInEight>(packed, cols, row, col);
+  return load_codes_of<ThreeInFive>(packed, cols, row, col);
 }
