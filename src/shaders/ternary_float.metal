@@ -183,7 +183,9 @@ kernel void multiply_float_vectors(device const uchar* packed [[buffer(0)]],
 
 #pragma unroll
   for (uint r = 0; r < kRows; ++r) {
-    const float scale = grouped ? 1.0f : scales[ulong(rows[r]) * p.layout.scale_stride];
+    // Without columns there is no group, and no scale.
+    const float scale =
+        p.groups == 1u ? scales[ulong(rows[r]) * p.layout.scale_stride] : 1.0f;
 #pragma unroll
     for (uint t = 0; t < kTokens; ++t) {
       if (t >= p.tokens) continue;
