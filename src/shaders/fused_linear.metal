@@ -125,7 +125,7 @@ static void sum_rows(Matrices<kMatrices> matrices, Codes x, uint tokens, Positio
         if (t < tokens) {
           codes[t] = Format::arranged(sixteen_codes(x, t, chunk * Format::chunk_cols + 16u * s));
         }
-        totals[t] += sum16(codes[t]);
+        totals[t] = add_products(uint4(0x01010101u), codes[t], totals[t]);
       }
 #pragma unroll
       for (uint m = 0; m < kMatrices; ++m) {

@@ -333,7 +333,7 @@ TEST_P(FusedLinear, GroupScalesAreThoseOfTheProduct) {
   }
 }
 
-// Codes and floats that begin anywhere take the same kernels; packed codes must lie on 16 bytes.
+// Codes and floats may begin anywhere.
 TEST_P(FusedLinear, OperandsOffTheirAlignment) {
   Random random;
   SCOPED_TRACE(trace(random));
