@@ -57,6 +57,35 @@ BITNET_API void encode_repack(ComputeEncoder& encoder, const Tensor& input, cons
 BITNET_API void encode_ternary_matmul(ComputeEncoder& encoder, const Tensor& weights,
                                       const Tensor& codes, const Tensor& activation_scales,
                                       const Tensor& output);
+// Float activations, for models that quantize only their weights: output float [T, N] = sum_k
+// trit[n, k] * scale * x[t, k], accumulated in f32 in any order, so that the error is at most (K + 3)
+// 2^-24 sum_k |trit * scale * x|, then rounded to the output's dtype. weights: ternary [N, K]; x:
+// float [T, K] of any dtype.
+BITNET_API void encode_ternary_matmul_float(ComputeEncoder& encoder, const Tensor& weights,
+                                            const Tensor& x, const Tensor& output);
+// The following compute what a sequence of other operations does, in fewer passes where the device
+// has a kernel for it (a few tokens, 2bit packings) and else by encoding that sequence; the results
+// have the same bits, group scales aside, whose sums may be taken in another order.
+//
+// encode_quantize_activations, then encode_ternary_matmul. x: float [T, K]; output: float [T, N].
+BITNET_API void encode_linear(ComputeEncoder& encoder, const Tensor& x, const Tensor& weights,
+                              const Tensor& output);
+// output = residual + the f32 encode_ternary_matmul, rounded once to the dtype of both. residual,
+// output: float [T, N]. In place: the output may be the residual.
+BITNET_API void encode_linear_residual(ComputeEncoder& encoder, const Tensor& codes,
+                                       const Tensor& activation_scales, const Tensor& weights,
+                                       const Tensor& residual, const Tensor& output);
+// output = activation(gate) * up, rounded once, of the f32 encode_ternary_matmul of both matrices
+// [N, K]. output: float [T, N].
+BITNET_API void encode_gated_linear(ComputeEncoder& encoder, const Tensor& codes,
+                                    const Tensor& activation_scales, const Tensor& gate_weights,
+                                    const Tensor& up_weights, Unary activation,
+                                    const Tensor& output);
+// encode_ternary_matmul of three matrices with as many columns. q, k, v: float [T, rows of each].
+BITNET_API void encode_qkv(ComputeEncoder& encoder, const Tensor& codes,
+                           const Tensor& activation_scales, const Tensor& q_weights,
+                           const Tensor& k_weights, const Tensor& v_weights, const Tensor& q,
+                           const Tensor& k, const Tensor& v);
 // output float [T, N] = x [T, K] * weights [N, K]^T. weights: f32, f16, bf16, or i8 with
 // `weight_scales` f32 [N] (otherwise pass an empty tensor); x: float.
 BITNET_API void encode_matmul(ComputeEncoder& encoder, const Tensor& weights,

@@ -3,29 +3,14 @@
 // reads it twice, for the largest magnitude and for the codes; the second time from the cache.
 #include <metal_stdlib>
 
+#include "shaders/activation_codes.metal.h"
 #include "shaders/quads.metal.h"
 #include "shaders/shader_types.h"
 #include "shaders/utils.metal.h"
 
 using namespace metal;
 
-// The floor of the largest magnitude, from the reference implementation.
-constant float kSmallestMagnitude = 1e-5f;
-
-// The bits of magnitudes are in the order of the magnitudes, and those of not-a-number above all.
-static uint magnitude_bits(float4 values) {
-  const uint4 bits = as_type<uint4>(values) & 0x7fffffffu;
-  return max(max(bits.x, bits.y), max(bits.z, bits.w));
-}
-
 // Every thread gets the result. Whole SIMD-groups, at most 32; `partial` has 32 elements.
-static uint max_of_threadgroup(uint x, threadgroup uint* partial, uint lane, uint simdgroup,
-                               uint simdgroups) {
-  const uint own = simd_max(x);
-  if (lane == 0) partial[simdgroup] = own;
-  threadgroup_barrier(mem_flags::mem_threadgroup);
-  return simd_max(lane < simdgroups ? partial[lane] : 0u);
-}
 static float sum_of_threadgroup(float x, threadgroup float* partial, uint lane, uint simdgroup,
                                 uint simdgroups) {
   const float own = simd_sum(x);
@@ -33,19 +18,6 @@ static float sum_of_threadgroup(float x, threadgroup float* partial, uint lane, 
   threadgroup_barrier(mem_flags::mem_threadgroup);
   return simd_sum(lane < simdgroups ? partial[lane] : 0.0f);
 }
-
-// clamp(round_half_even(values * factor), -128, 127), 0 where the product is not-a-number.
-static char4 codes_of(float4 values, float factor) {
-  const float4 products = values * factor;
-  const float4 codes = rint(clamp(products, -128.0f, 127.0f));
-  return char4(is_nan(products.x) ? char(0) : char(codes.x),
-               is_nan(products.y) ? char(0) : char(codes.y),
-               is_nan(products.z) ? char(0) : char(codes.z),
-               is_nan(products.w) ? char(0) : char(codes.w));
-}
-
-// What the codes are multiplied with for the largest magnitude m: (1 / m) * 127, not 127 / m.
-static float factor_of(float m) { return 1.0f / m * 127.0f; }
 
 // codes[t, k] = clamp(round(x[t, k] * factor), -128, 127), scales[t] = m / 127, where
 // m = max(max |x[t, k]|, 1e-5).

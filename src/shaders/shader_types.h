@@ -94,6 +94,44 @@ struct SplitCodesParams {
   uint group_cols;
   uint groups;
 };
+// Ternary weights times float activations.
+struct TernaryFloatParams {
+  TernaryLayout layout;
+  uint tokens;
+  uint groups;  // of one row
+  uint x_dtype;
+  uint dtype;        // of the output
+  uint whole_words;  // the packed codes may be read four bytes at a time
+  uint aligned;      // x may be read four elements at a time
+};
+// --- fused linears: one scale per row or matrix, as scale_stride says
+struct LinearParams {
+  TernaryLayout layout;
+  uint dtype;    // of the output
+  uint aligned;  // x may be read four elements at a time
+};
+struct LinearResidualParams {
+  TernaryLayout layout;
+  uint tokens;
+  uint dtype;    // of residual and output
+  uint aligned;  // codes may be read sixteen at a time, here and below
+};
+struct GatedLinearParams {
+  TernaryLayout layout;  // of both matrices, but for the stride of up's scales
+  uint up_scale_stride;
+  uint tokens;
+  uint activation;  // bitnet::Unary
+  uint dtype;
+  uint aligned;
+};
+struct QkvParams {
+  uint cols;
+  uint tokens;
+  uint aligned;
+  uint rows[3];  // of q, k and v, here and below
+  uint scale_strides[3];
+  uint dtypes[3];
+};
 // planes[t, i, j] = codes[t, planes * j + i], zero past the end.
 struct ArrangeCodesParams {
   uint cols;
@@ -101,11 +139,22 @@ struct ArrangeCodesParams {
   uint plane_cols;  // a multiple of 4
   uint tokens;
 };
+// Many tokens: codes[t, k] at t * code_cols + k, zero past the end; code_cols is cols rounded up to a
+// multiple of 32. Groups are cut at multiples of layout.group_cols, itself one of 32; a matrix that
+// has one group has layout.group_cols = code_cols.
+struct TernaryGemmParams {
+  TernaryLayout layout;
+  uint code_cols;
+  uint tokens;
+  uint dtype;  // of the output
+};
 struct MatmulParams {
   uint rows;  // output features
   uint cols;
   uint tokens;
-  uint dtype;  // of the output
+  uint dtype;    // of the output
+  uint x_dtype;  // f32 for the native kernels
+  uint aligned;  // rows of the weights and of x are whole quads, each on a multiple of its size
 };
 
 // --- elementwise ---

@@ -9,6 +9,7 @@
 namespace bitnet::backend::cpu {
 
 [[nodiscard]] std::span<const Kernel> ternary_matmul_kernels() noexcept;
+[[nodiscard]] std::span<const Kernel> float_ternary_matmul_kernels() noexcept;
 [[nodiscard]] std::span<const Kernel> dense_matmul_kernels() noexcept;
 
 }  // namespace bitnet::backend::cpu
