@@ -146,6 +146,7 @@ class SeededFaults(Mslc):
         "kv_cache": ("device atomic_uint* fault [[", "threadgroup atomic_uint* fault [["),
         "matmul": ("load_activations(device const uchar* x",
                    "load_activations(threadgroup const uchar* x"),
+        "memory": ("device const T* from [[", "threadgroup const T* from [["),
         "quantization": ("store_piece(device uchar* to", "store_piece(threadgroup uchar* to"),
         "quantization_activations": ("load_gain(uint dtype, device const uchar* gain",
                                      "load_gain(uint dtype, constant uchar* gain"),
