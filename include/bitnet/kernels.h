@@ -30,6 +30,16 @@ BITNET_API void encode_quantize_weights(ComputeEncoder& encoder, const Tensor& w
 // m / 127. x: float [T, K]; codes: i8 [T, K]; scales: f32 [T].
 BITNET_API void encode_quantize_activations(ComputeEncoder& encoder, const Tensor& x,
                                             const Tensor& codes, const Tensor& scales);
+// The codes and scales of encode_rms_norm's result, which is never stored: its divisor rms =
+// sqrt(mean(x^2) + epsilon) cancels out of the codes. With p = x * gain and m = max|p| per row, in
+// f32: code = clamp(round_half_even(p * f), -128, 127), f = (1 / max(m, 1e-5 * rms)) * 127; scales
+// = max(m / rms, 1e-5) / 127. Where a device has no kernel for it, the two operations run on f32. A
+// code may differ from this definition in exact arithmetic by one where p * f is within 127 * 2^-20
+// of halfway between two, a scale by K * 2^-24 of itself. x: float [T, K]; gain: float [K] of any
+// dtype; codes: i8 [T, K]; scales: f32 [T].
+BITNET_API void encode_rms_norm_quantize(ComputeEncoder& encoder, const Tensor& x,
+                                         const Tensor& gain, float epsilon, const Tensor& codes,
+                                         const Tensor& scales);
 // output float [N, K] = trit * scale.
 BITNET_API void encode_dequantize(ComputeEncoder& encoder, const Tensor& quantized,
                                   const Tensor& output);

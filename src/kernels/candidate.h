@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -65,13 +66,12 @@ struct Choice {
 void report_choice(std::string_view operation, std::string_view candidate,
                    std::string_view reason_against);  // "": chosen
 
-// The first candidate the device has and that accepts the problem; throws `unsupported` when there
-// is none. A candidate whose kernel the device lacks is passed over silently: it belongs to another
-// backend.
+// The first candidate the device has and that accepts the problem, if any. A candidate whose kernel
+// the device lacks is passed over silently: it belongs to another backend.
 template <typename Problem>
-[[nodiscard]] Choice choose(const Device& device, std::string_view operation,
-                            std::span<const Candidate<Problem>> candidates,
-                            const Problem& problem) {
+[[nodiscard]] std::optional<Choice> find_choice(const Device& device, std::string_view operation,
+                                                std::span<const Candidate<Problem>> candidates,
+                                                const Problem& problem) {
   const Capabilities& capabilities = device.capabilities();
   for (const Candidate<Problem>& candidate : candidates) {
     const std::string_view reason = candidate.declines(problem, capabilities);
@@ -85,8 +85,17 @@ template <typename Problem>
     const auto pipeline = device.impl()->pipeline(candidate.kernel(problem), constants);
     if (pipeline == nullptr) continue;
     if (verbose_dispatch()) report_choice(operation, candidate.name, "");
-    return {pipeline, candidate.launch(problem, capabilities)};
+    return Choice{pipeline, candidate.launch(problem, capabilities)};
   }
+  return std::nullopt;
+}
+
+// The same; throws `unsupported` when there is none.
+template <typename Problem>
+[[nodiscard]] Choice choose(const Device& device, std::string_view operation,
+                            std::span<const Candidate<Problem>> candidates,
+                            const Problem& problem) {
+  if (auto choice = find_choice(device, operation, candidates, problem)) return *choice;
   utils::fail(ErrorCode::unsupported, operation, "device ", name(device.backend()),
               " has no kernel for this problem");
 }

@@ -30,13 +30,16 @@ struct TernaryLayout {
 };
 // sums[n, g] = sum of |weights[n, k]| over the columns k of group g.
 struct SumWeightsParams {
+  uint rows;
   uint cols;
-  uint dtype;  // bitnet::DType, here and below
+  uint dtype;    // bitnet::DType, here and below
+  uint aligned;  // kernels::quads_are_aligned, here and below
   uint group_cols;
   uint groups;  // of one row
 };
 // scales[i] = max(sum of sums_per_scale consecutive sums / number of weights, 1e-5).
 struct WeightScalesParams {
+  uint scales;
   uint sums_per_scale;
   uint cols;
   uint group_cols;
@@ -45,18 +48,29 @@ struct WeightScalesParams {
 struct QuantizeWeightsParams {
   TernaryLayout layout;
   uint dtype;
+  uint aligned;
 };
 struct QuantizeActivationsParams {
   uint cols;
   uint dtype;
+  uint aligned;
+};
+struct RmsNormQuantizeParams {
+  uint cols;
+  uint gain_dtype;
+  uint aligned;
+  float epsilon;
 };
 struct DequantizeParams {
   TernaryLayout layout;
   uint dtype;
+  uint aligned;
 };
 struct DequantizeActivationsParams {
+  uint tokens;
   uint cols;
   uint dtype;
+  uint aligned;
 };
 struct RepackParams {
   uint rows;
