@@ -86,6 +86,16 @@ struct component_reference {
 #undef MSL_COMPOUND
 };
 
+// a - b. A target may know a better way for some vectors.
+template <class T, int N>
+struct Difference {
+  static MSL_INLINE vec<T, N> of(vec<T, N> a, vec<T, N> b) {
+    vec<T, N> result;
+    for (int i = 0; i < N; ++i) result.v[i] = static_cast<T>(a.v[i] - b.v[i]);
+    return result;
+  }
+};
+
 }  // namespace msl
 
 template <class T, int N>
@@ -147,8 +157,9 @@ struct vec : msl::vector_storage<T, N> {
     for (int i = 0; i < N; ++i) v[i] = static_cast<T>(v[i] op b.v[i]);          \
     return *this;                                                               \
   }
+  MSL_INLINE friend vec operator-(vec a, vec b) { return msl::Difference<T, N>::of(a, b); }
+  MSL_INLINE MSL_GENERIC vec& operator-=(vec b) { return *this = *this - b; }
   MSL_BINARY(+)
-  MSL_BINARY(-)
   MSL_BINARY(*)
   MSL_BINARY(/)
   MSL_BINARY(%)

@@ -109,5 +109,15 @@ MSL_INLINE void simdgroup_multiply(simdgroup_matrix<D, 8, 8>& d, simdgroup_matri
                                    simdgroup_matrix<B, 8, 8> b) {
   simdgroup_multiply_accumulate(d, a, b, make_filled_simdgroup_matrix<D, 8>(D(0)));
 }
+// What shaders/matrix.metal.h says.
+MSL_INLINE void msl_multiply_accumulate_blocks(simdgroup_float8x8& top, simdgroup_float8x8& bottom,
+                                               simdgroup_half8x8 a00, simdgroup_half8x8 a01,
+                                               simdgroup_half8x8 a10, simdgroup_half8x8 a11,
+                                               simdgroup_half8x8 b0, simdgroup_half8x8 b1) {
+  simdgroup_multiply_accumulate(top, a00, b0, top);
+  simdgroup_multiply_accumulate(bottom, a10, b0, bottom);
+  simdgroup_multiply_accumulate(top, a01, b1, top);
+  simdgroup_multiply_accumulate(bottom, a11, b1, bottom);
+}
 
 }  // namespace metal

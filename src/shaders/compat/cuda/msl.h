@@ -7,6 +7,7 @@
 #include "../common/traits.h"
 #include "../common/float16.h"
 #include "../common/vector.h"
+#include "half_pair.h"
 #include "../common/math.h"
 #include "../common/integer.h"
 #include "../common/limits.h"

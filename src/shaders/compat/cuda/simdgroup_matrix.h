@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // simdgroup_matrix through the tensor cores: the lanes hold the accumulator's layout of mma.m16n8k8
-// whose upper eight rows are zero. Left and right operands are half, as in all our kernels.
+// whose lower eight rows are zero. Left and right operands are half, as in all our kernels.
 #pragma once
 
 namespace metal {
@@ -9,7 +9,10 @@ template <class T, int R, int C>
 struct simdgroup_matrix {
   static_assert(R == 8 && C == 8, "simdgroup_matrix is 8 x 8");
   T elements[2];
-  simdgroup_matrix() = default;
+  // The lanes hold the transpose. Set by a transposed load of 16-bit elements only: it is the
+  // layout in which the tensor cores take their right operand, and costs nothing there.
+  bool transposed = false;
+  MSL_INLINE simdgroup_matrix() {}
   MSL_INLINE explicit simdgroup_matrix(T diagonal);
 };
 typedef simdgroup_matrix<half, 8, 8> simdgroup_half8x8;
@@ -27,14 +30,27 @@ MSL_INLINE uint matrix_offset(uint i, ulong row_length, ulong2 origin, bool tran
          uint(origin.y) * uint(row_length) + uint(origin.x);
 }
 
-MSL_INLINE uint pair_bits(simdgroup_matrix<half, 8, 8> m) {
-  return uint(m.elements[0].bits) | uint(m.elements[1].bits) << 16;
-}
 // Not volatile: ptxas then makes one for each right operand, wherever it is used.
 MSL_INLINE uint transpose(uint pair) {
   uint result;
   asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(result) : "r"(pair));
   return result;
+}
+// This lane's two neighbours of a row, or of a column.
+template <class T>
+MSL_INLINE uint pair_bits(simdgroup_matrix<T, 8, 8> m, bool of_a_column) {
+  const uint bits = uint(m.elements[0].bits) | uint(m.elements[1].bits) << 16;
+  return m.transposed == of_a_column ? bits : transpose(bits);
+}
+template <class T>
+MSL_INLINE simdgroup_matrix<T, 8, 8> by_rows(simdgroup_matrix<T, 8, 8> m) {
+  if constexpr (sizeof(T) == 2) {
+    const uint bits = pair_bits(m, false);
+    m.elements[0].bits = static_cast<ushort>(bits);
+    m.elements[1].bits = static_cast<ushort>(bits >> 16);
+    m.transposed = false;
+  }
+  return m;
 }
 
 }  // namespace msl
@@ -56,21 +72,22 @@ template <class T>
 MSL_INLINE void simdgroup_load(simdgroup_matrix<T, 8, 8>& m, const T* source, ulong row_length = 8,
                                ulong2 origin = ulong2(0UL), bool transposed = false) {
   if constexpr (sizeof(T) == 2) {
-    const T* pair = source + msl::matrix_offset(0, row_length, origin, false);
-    if (!transposed && (reinterpret_cast<ulong>(pair) & 3) == 0) {
-      const uint bits = *reinterpret_cast<const uint*>(pair);
-      m.elements[0].bits = static_cast<ushort>(bits);
-      m.elements[1].bits = static_cast<ushort>(bits >> 16);
-      return;
+    // Two neighbours at once; docs/shaders.md asks that they lie on a multiple of four bytes.
+    const uint bits =
+        *reinterpret_cast<const uint*>(source + msl::matrix_offset(0, row_length, origin, false));
+    m.elements[0].bits = static_cast<ushort>(bits);
+    m.elements[1].bits = static_cast<ushort>(bits >> 16);
+    m.transposed = transposed;
+  } else {
+    for (uint i = 0; i < 2; ++i) {
+      m.elements[i] = source[msl::matrix_offset(i, row_length, origin, transposed)];
     }
-  }
-  for (uint i = 0; i < 2; ++i) {
-    m.elements[i] = source[msl::matrix_offset(i, row_length, origin, transposed)];
   }
 }
 template <class T>
 MSL_INLINE void simdgroup_store(simdgroup_matrix<T, 8, 8> m, T* target, ulong row_length = 8,
                                 ulong2 origin = ulong2(0UL), bool transposed = false) {
+  m = msl::by_rows(m);
   for (uint i = 0; i < 2; ++i) {
     target[msl::matrix_offset(i, row_length, origin, transposed)] = m.elements[i];
   }
@@ -80,6 +97,7 @@ MSL_INLINE void simdgroup_multiply_accumulate(simdgroup_matrix<D, 8, 8>& d,
                                               simdgroup_matrix<half, 8, 8> a,
                                               simdgroup_matrix<half, 8, 8> b,
                                               simdgroup_matrix<C, 8, 8> c) {
+  c = msl::by_rows(c);
   float low0 = static_cast<float>(c.elements[0]);
   float low1 = static_cast<float>(c.elements[1]);
   float high0 = 0.0F;
@@ -87,14 +105,28 @@ MSL_INLINE void simdgroup_multiply_accumulate(simdgroup_matrix<D, 8, 8>& d,
   asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 "
       "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
       : "+f"(low0), "+f"(low1), "+f"(high0), "+f"(high1)
-      : "r"(msl::pair_bits(a)), "r"(0U), "r"(msl::transpose(msl::pair_bits(b))));
+      : "r"(msl::pair_bits(a, false)), "r"(0U), "r"(msl::pair_bits(b, true)));
   d.elements[0] = D(low0);
   d.elements[1] = D(low1);
+  d.transposed = false;
 }
 template <class D>
 MSL_INLINE void simdgroup_multiply(simdgroup_matrix<D, 8, 8>& d, simdgroup_matrix<half, 8, 8> a,
                                    simdgroup_matrix<half, 8, 8> b) {
   simdgroup_multiply_accumulate(d, a, b, make_filled_simdgroup_matrix<D, 8>(D(0)));
+}
+// What shaders/matrix.metal.h says.
+MSL_INLINE void msl_multiply_accumulate_blocks(simdgroup_float8x8& top, simdgroup_float8x8& bottom,
+                                               simdgroup_half8x8 a00, simdgroup_half8x8 a01,
+                                               simdgroup_half8x8 a10, simdgroup_half8x8 a11,
+                                               simdgroup_half8x8 b0, simdgroup_half8x8 b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(top.elements[0]), "+f"(top.elements[1]), "+f"(bottom.elements[0]),
+        "+f"(bottom.elements[1])
+      : "r"(msl::pair_bits(a00, false)), "r"(msl::pair_bits(a10, false)),
+        "r"(msl::pair_bits(a01, false)), "r"(msl::pair_bits(a11, false)),
+        "r"(msl::pair_bits(b0, true)), "r"(msl::pair_bits(b1, true)));
 }
 
 }  // namespace metal

@@ -198,6 +198,9 @@ void simdgroup_multiply_accumulate(__private simdgroup_matrix<D, 8, 8>&, simdgro
 template <class D, class A, class B>
 void simdgroup_multiply(__private simdgroup_matrix<D, 8, 8>&, simdgroup_matrix<A, 8, 8>,
                         simdgroup_matrix<B, 8, 8>);
+void msl_multiply_accumulate_blocks(__private simdgroup_float8x8&, __private simdgroup_float8x8&,
+                                    simdgroup_half8x8, simdgroup_half8x8, simdgroup_half8x8,
+                                    simdgroup_half8x8, simdgroup_half8x8, simdgroup_half8x8);
 
 // --- atomics
 template <class T>
