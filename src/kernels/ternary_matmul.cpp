@@ -3,6 +3,7 @@
 
 #include "kernels/candidate.h"
 #include "kernels/ternary.h"
+#include "kernels/ternary_gemm.h"
 #include "kernels/ternary_gemv.h"
 #include "shaders/shader_types.h"
 
@@ -60,6 +61,34 @@ std::string_view declines_grouped_gemv(const TernaryProblem& problem,
              : "";
 }
 
+// --- GPU: many tokens ----------------------------------------------------------------------------
+
+// Kernels that take TernaryGemmParams.
+bool is_gemm(std::string_view kernel) {
+  return kernel.starts_with("multiply_tiles_") || kernel.starts_with("multiply_matrices_") ||
+         kernel.starts_with("multiply_tensors_");
+}
+
+std::string_view declines_tiles(const TernaryProblem& problem, const Capabilities& capabilities) {
+  if (const auto reason = kernels::needs_simdgroups(capabilities); !reason.empty()) return reason;
+  if (!problem.aligned_weights) return "weights are not aligned to 16 bytes";
+  return kernels::gemm_declines(problem.params);
+}
+
+std::string_view declines_matrices(const TernaryProblem& problem,
+                                   const Capabilities& capabilities) {
+  if (!capabilities.simdgroup_matrix) return "needs simdgroup_matrix";
+  const std::string_view reason = declines_tiles(problem, capabilities);
+  return reason.empty() ? kernels::matrices_decline(problem.params) : reason;
+}
+
+std::string_view declines_tensors(const TernaryProblem& problem, const Capabilities& capabilities) {
+  if (!capabilities.tensor_operations) return "needs tensor operations";
+  const std::string_view reason = declines_tiles(problem, capabilities);
+  if (!reason.empty()) return reason;
+  return problem.params.groups > 1 ? "weights have group scales" : "";
+}
+
 // --- candidates ----------------------------------------------------------------------------------
 
 constexpr std::string_view kTwoBitKernel = "cpu_ternary_matmul_2bit";
@@ -74,6 +103,21 @@ std::string_view declines_two_bit(const TernaryProblem& problem, const Capabilit
 }
 
 constexpr kernels::Candidate<TernaryProblem> kTernary[] = {
+    {.name = "many tokens, tensor operations",
+     .declines = declines_tensors,
+     .kernel = [](const TernaryProblem& p) { return kernels::tensors_kernel(packing_of(p)); },
+     .launch = [](const TernaryProblem& problem,
+                  const Capabilities&) { return kernels::gemm_launch(problem.params); }},
+    {.name = "many tokens, SIMD-group matrices",
+     .declines = declines_matrices,
+     .kernel = [](const TernaryProblem& p) { return kernels::matrices_kernel(packing_of(p)); },
+     .launch = [](const TernaryProblem& problem,
+                  const Capabilities&) { return kernels::gemm_launch(problem.params); }},
+    {.name = "many tokens",
+     .declines = declines_tiles,
+     .kernel = [](const TernaryProblem& p) { return kernels::tiles_kernel(packing_of(p)); },
+     .launch = [](const TernaryProblem& problem,
+                  const Capabilities&) { return kernels::gemm_launch(problem.params); }},
     {.name = "few tokens",
      .declines = declines_gemv,
      .kernel =
@@ -139,21 +183,30 @@ constexpr kernels::Candidate<shaders::ArrangeCodesParams> kArrange[] = {
      }},
 };
 
-// The codes as a kernel of kGemvPrefix takes them: themselves where that is their order already.
-Tensor encode_arrange(ComputeEncoder& encoder, const TernaryProblem& problem, const Tensor& codes) {
-  const std::uint32_t cols = problem.params.layout.cols;
-  const kernels::CodePlanes planes = kernels::code_planes(packing_of(problem));
-  if (planes.planes == 1 && cols % planes.block == 0 && codes.offset() % 16 == 0) return codes;
-  const std::uint32_t plane_cols = kernels::plane_cols(packing_of(problem), cols);
-  const shaders::ArrangeCodesParams params{cols, planes.planes, plane_cols, problem.params.tokens};
+// The codes of `tokens` tokens in planes of `plane_cols` bytes; themselves where that is what they
+// are already.
+Tensor encode_arrange(ComputeEncoder& encoder, const Tensor& codes,
+                      const shaders::ArrangeCodesParams& params) {
+  if (params.planes == 1 && params.cols == params.plane_cols && codes.offset() % 16 == 0) {
+    return codes;
+  }
   Tensor arranged =
-      Tensor::empty(encoder.device(), {params.tokens, planes.planes, plane_cols}, DType::i8);
+      Tensor::empty(encoder.device(), {params.tokens, params.planes, params.plane_cols}, DType::i8);
+  if (params.plane_cols == 0) return arranged;
   kernels::dispatch(encoder,
                     kernels::choose<shaders::ArrangeCodesParams>(encoder.device(), "arrange_codes",
                                                                  kArrange, params),
                     {reads(codes), writes(arranged)}, params,
                     Work{codes.byte_size() + arranged.byte_size(), 0});
   return arranged;
+}
+
+// The codes as a kernel of kGemvPrefix takes them.
+Tensor encode_planes(ComputeEncoder& encoder, const TernaryProblem& problem, const Tensor& codes) {
+  const std::uint32_t cols = problem.params.layout.cols;
+  return encode_arrange(encoder, codes,
+                        {cols, kernels::code_planes(packing_of(problem)).planes,
+                         kernels::plane_cols(packing_of(problem), cols), problem.params.tokens});
 }
 
 // The activation codes as the 2bit kernel of the CPU takes them: four planes and the sums of the
@@ -236,9 +289,19 @@ void encode_ternary_matmul(ComputeEncoder& encoder, const Tensor& weights, const
                       problem.params, work);
     return;
   }
+  if (is_gemm(choice.pipeline->name())) {
+    const shaders::TernaryGemmParams params = kernels::gemm_params(problem.params);
+    const Tensor padded =
+        encode_arrange(encoder, codes, {params.layout.cols, 1, params.code_cols, params.tokens});
+    kernels::dispatch(
+        encoder, choice,
+        {reads(weights), reads(weights.scales()), reads(padded), reads(scales), writes(output)},
+        params, work);
+    return;
+  }
   const bool gemv =
       choice.pipeline->name().starts_with(kGemvPrefix) && choice.pipeline->name() != kAnyKernel;
-  const Tensor arranged = gemv ? encode_arrange(encoder, problem, codes) : codes;
+  const Tensor arranged = gemv ? encode_planes(encoder, problem, codes) : codes;
   kernels::dispatch(
       encoder, choice,
       {reads(weights), reads(weights.scales()), reads(arranged), reads(scales), writes(output)},
