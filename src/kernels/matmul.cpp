@@ -2,6 +2,7 @@
 #include "bitnet/kernels.h"
 
 #include "kernels/candidate.h"
+#include "kernels/quads.h"
 #include "kernels/ternary.h"
 #include "shaders/shader_types.h"
 
@@ -16,21 +17,69 @@ using kernels::writes;
 // Output rows of a work item of the native CPU kernels (also in cpu/native/matmul_rows.h).
 constexpr std::uint32_t kItemRows = 16;
 
-kernels::Launch items(std::uint32_t count) {
-  return {.threadgroups = {.x = count}, .threads_per_threadgroup = {}};
-}
-
 struct DenseProblem {
+  shaders::MatmulParams params;
   DType weights;
-  std::uint32_t rows;
 };
 
+std::uint32_t divided_up(std::uint32_t a, std::uint32_t b) { return (a + b - 1) / b; }
+
+// A grid of `rows` x `tokens` to a threadgroup.
+kernels::Launch tiled(const DenseProblem& problem, std::uint32_t rows, std::uint32_t tokens,
+                      std::uint32_t threads) {
+  return {.threadgroups = {.x = divided_up(problem.params.rows, rows),
+                           .y = divided_up(problem.params.tokens, tokens)},
+          .threads_per_threadgroup = {.x = threads}};
+}
+
+// The largest y of a grid in CUDA, the narrowest backend.
+constexpr std::uint32_t kMaxThreadgroupsY = 65535;
+
+template <std::uint32_t kMaxTokens>
+std::string_view declines_above(const DenseProblem& problem, const Capabilities& capabilities) {
+  if (const auto reason = kernels::needs_simdgroups(capabilities); !reason.empty()) return reason;
+  return problem.params.tokens > kMaxTokens ? "too many tokens" : "";
+}
+
+constexpr std::uint32_t kTile = 32;  // rows and tokens
+
 constexpr kernels::Candidate<DenseProblem> kDense[] = {
+    {.name = "one token",
+     .declines = declines_above<1>,
+     .kernel =
+         [](const DenseProblem& p) {
+           return "multiply_dense_" + std::string(name(p.weights)) + "_t1";
+         },
+     .launch = [](const DenseProblem& p, const Capabilities&) { return tiled(p, 32, 1, 128); }},
+    {.name = "up to four tokens",
+     .declines = declines_above<4>,
+     .kernel =
+         [](const DenseProblem& p) {
+           return "multiply_dense_" + std::string(name(p.weights)) + "_t4";
+         },
+     .launch = [](const DenseProblem& p, const Capabilities&) { return tiled(p, 32, 4, 128); }},
+    {.name = "up to eight tokens",
+     .declines = declines_above<8>,
+     .kernel =
+         [](const DenseProblem& p) {
+           return "multiply_dense_" + std::string(name(p.weights)) + "_t8";
+         },
+     .launch = [](const DenseProblem& p, const Capabilities&) { return tiled(p, 64, 8, 128); }},
+    {.name = "many tokens",
+     .declines = declines_above<kMaxThreadgroupsY * kTile>,
+     .kernel =
+         [](const DenseProblem& p) {
+           return "multiply_dense_tiles_" + std::string(name(p.weights));
+         },
+     .launch = [](const DenseProblem& p,
+                  const Capabilities&) { return tiled(p, kTile, kTile, 128); }},
     {.name = "cpu",
      .declines = [](const DenseProblem&, const Capabilities&) -> std::string_view { return ""; },
      .kernel = [](const DenseProblem& p) { return "cpu_matmul_" + std::string(name(p.weights)); },
-     .launch = [](const DenseProblem& p,
-                  const Capabilities&) { return items((p.rows + kItemRows - 1) / kItemRows); }},
+     .launch = [](const DenseProblem& p, const Capabilities&) -> kernels::Launch {
+       return {.threadgroups = {.x = divided_up(p.params.rows, kItemRows)},
+               .threads_per_threadgroup = {}};
+     }},
 };
 
 }  // namespace
@@ -63,20 +112,27 @@ void encode_matmul(ComputeEncoder& encoder, const Tensor& weights, const Tensor&
   kernels::require_disjoint(kName, output, weights);
   kernels::require_disjoint(kName, output, x);
 
-  const shaders::MatmulParams params{extent(kName, weights, 0), extent(kName, weights, 1),
-                                     extent(kName, x, 0),
-                                     static_cast<std::uint32_t>(output.dtype())};
+  shaders::MatmulParams params{.rows = extent(kName, weights, 0),
+                               .cols = extent(kName, weights, 1),
+                               .tokens = extent(kName, x, 0),
+                               .dtype = static_cast<std::uint32_t>(output.dtype()),
+                               .x_dtype = static_cast<std::uint32_t>(x.dtype()),
+                               .aligned = 0};
   if (params.rows == 0 || params.tokens == 0) return;
-  const kernels::Choice choice = kernels::choose<DenseProblem>(encoder.device(), "matmul", kDense,
-                                                               {weights.dtype(), params.rows});
-  Tensor wide = x;
-  if (x.dtype() != DType::f32) {
-    wide = Tensor::empty(encoder.device(), x.shape(), DType::f32);
-    encode_cast(encoder, x, wide);
+  params.aligned = kernels::quads_are_aligned(params.cols, {&weights, &x});
+  const kernels::Choice choice =
+      kernels::choose<DenseProblem>(encoder.device(), "matmul", kDense, {params, weights.dtype()});
+  const bool native = choice.pipeline->name().starts_with("cpu_");
+  Tensor inputs = x;
+  if (native && x.dtype() != DType::f32) {
+    inputs = Tensor::empty(encoder.device(), x.shape(), DType::f32);
+    encode_cast(encoder, x, inputs);
   }
-  kernels::dispatch(encoder, choice,
-                    {reads(weights), reads(weight_scales), reads(wide), writes(output)}, params,
-                    Work{weights.byte_size() + wide.byte_size() + output.byte_size(),
+  // Native kernels scale where there are scales; GPU kernels need every buffer bound.
+  const Tensor& scales = native || integer ? weight_scales : weights;
+  kernels::dispatch(encoder, choice, {reads(weights), reads(scales), reads(inputs), writes(output)},
+                    params,
+                    Work{weights.byte_size() + inputs.byte_size() + output.byte_size(),
                          2ULL * params.rows * params.cols * params.tokens});
 }
 

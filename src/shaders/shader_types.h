@@ -114,7 +114,9 @@ struct MatmulParams {
   uint rows;  // output features
   uint cols;
   uint tokens;
-  uint dtype;  // of the output
+  uint dtype;    // of the output
+  uint x_dtype;  // f32 for the native kernels
+  uint aligned;  // rows of the weights and of x are whole quads, each on a multiple of its size
 };
 
 // --- elementwise ---
