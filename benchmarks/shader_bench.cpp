@@ -4,6 +4,7 @@
 //
 //   shader_bench CUBIN [--shape ROWSxCOLS]... [--tokens N]... [--packing NAME]...
 //
+// From 17 tokens on these are the kernels of ternary_gemm.metal, below those of ternary_gemv.metal.
 // Weights are rotated through more memory than the second-level cache holds. Build the cubin with
 // -DMSL_WHOLE_SIMDGROUPS: every threadgroup here is whole. What must be rearranged of the
 // activations (5in8, 3in5) is not in the times.
@@ -18,6 +19,7 @@
 #include "bitnet/types.h"
 
 #include "cuda_bench.h"
+#include "kernels/ternary_gemm.h"
 #include "kernels/ternary_gemv.h"
 #include "shaders/shader_types.h"
 #include "tensor/layout.h"
@@ -46,10 +48,32 @@ std::vector<std::int8_t> random_values(std::mt19937& random, std::size_t count, 
   return result;
 }
 
-// In the order of kernels::code_planes().
+bool is_gemm(const Case& problem) { return problem.tokens >= kernels::kGemmTokens; }
+
+std::vector<std::string> kernels_for(const Case& problem) {
+  if (!is_gemm(problem)) {
+    return {kernels::gemv_kernel(problem.packing, problem.rows, problem.tokens)};
+  }
+  return {kernels::matrices_kernel(problem.packing), kernels::tiles_kernel(problem.packing)};
+}
+
+shaders::TernaryMatmulParams params_of(const Case& problem, DType dtype) {
+  return {.layout = {.rows = problem.rows,
+                     .cols = problem.cols,
+                     .packing = static_cast<std::uint32_t>(problem.packing),
+                     .group_cols = problem.cols,
+                     .scale_stride = 0},
+          .tokens = problem.tokens,
+          .groups = 1,
+          .dtype = static_cast<std::uint32_t>(dtype)};
+}
+
+// In the order of kernels::code_planes(), or natural and padded for many tokens.
 std::vector<std::int8_t> arranged(const Case& problem, const std::vector<std::int8_t>& codes) {
-  const auto [planes, block] = kernels::code_planes(problem.packing);
-  const std::size_t plane = kernels::plane_cols(problem.packing, problem.cols);
+  const std::size_t planes = is_gemm(problem) ? 1 : kernels::code_planes(problem.packing).planes;
+  const std::size_t plane = is_gemm(problem)
+                                ? kernels::gemm_params(params_of(problem, DType::i32)).code_cols
+                                : kernels::plane_cols(problem.packing, problem.cols);
   std::vector<std::int8_t> result(problem.tokens * planes * plane, 0);
   for (std::size_t i = 0; i < codes.size(); ++i) {
     const std::size_t token = i / problem.cols;
@@ -74,7 +98,7 @@ std::vector<std::int32_t> reference(const Case& problem, const std::vector<std::
   return sums;
 }
 
-// One kernel on one problem.
+// The kernels of one problem.
 class TernaryBench {
  public:
   TernaryBench(const Gpu& gpu, const Case& problem)
@@ -84,8 +108,7 @@ class TernaryBench {
         copies_(static_cast<int>(4 * gpu.cache_bytes() / weight_bytes_) + 4),
         weights_(weight_bytes_ * static_cast<std::size_t>(copies_)),
         scales_(4 * problem.tokens),
-        codes_(std::size_t{problem.tokens} * kernels::code_planes(problem.packing).planes *
-               kernels::plane_cols(problem.packing, problem.cols)),
+        codes_(std::size_t{problem.tokens} * (problem.cols + kPadding)),
         output_(std::size_t{4} * problem.rows * problem.tokens) {
     std::mt19937 random(std::random_device{}());
     const auto trits = random_values(random, std::size_t{problem.rows} * problem.cols, -1, 1);
@@ -119,24 +142,24 @@ class TernaryBench {
 
  private:
   void encode(CUfunction function, int copy, DType dtype) const {
-    const shaders::TernaryMatmulParams params{
-        .layout = {.rows = problem_.rows,
-                   .cols = problem_.cols,
-                   .packing = static_cast<std::uint32_t>(problem_.packing),
-                   .group_cols = problem_.cols,
-                   .scale_stride = 0},
-        .tokens = problem_.tokens,
-        .groups = 1,
-        .dtype = static_cast<std::uint32_t>(dtype)};
-    const kernels::Launch geometry = kernels::gemv_launch(params);
+    const shaders::TernaryMatmulParams params = params_of(problem_, dtype);
     const CUdeviceptr weights = weights_.address() + weight_bytes_ * static_cast<std::size_t>(copy);
-    launch(gpu_, function,
-           arguments(
-               {weights, scales_.address(), codes_.address(), scales_.address(), output_.address()},
-               params),
-           {geometry.threadgroups.x, geometry.threadgroups.y},
-           {geometry.threads_per_threadgroup.x});
+    const auto issue = [&](const kernels::Launch& geometry, const auto& parameters) {
+      launch(
+          gpu_, function,
+          arguments(
+              {weights, scales_.address(), codes_.address(), scales_.address(), output_.address()},
+              parameters),
+          {geometry.threadgroups.x, geometry.threadgroups.y}, {geometry.threads_per_threadgroup.x});
+    };
+    if (is_gemm(problem_)) {
+      issue(kernels::gemm_launch(params), kernels::gemm_params(params));
+    } else {
+      issue(kernels::gemv_launch(params), params);
+    }
   }
+
+  static constexpr std::size_t kPadding = 384;  // columns, at most, in any packing
 
   const Gpu& gpu_;
   Case problem_;
@@ -159,18 +182,20 @@ void run(const Options& options) {
   for (const auto& [rows, cols] : options.shapes) {
     for (const Packing packing : options.packings) {
       for (const std::uint32_t tokens : options.tokens) {
-        const std::string name = kernels::gemv_kernel(packing, rows, tokens);
-        CUfunction function = module.find(name);
-        if (function == nullptr) throw std::runtime_error(options.cubin + " has no " + name);
-        const TernaryBench bench(gpu, {packing, rows, cols, tokens});
-        bench.verify(function);
-        const double time = bench.time(function);
-        const double bytes =
-            bench.weight_bytes() + static_cast<double>(tokens) * (cols + 2.0 * rows);
-        const std::string shape = std::to_string(rows) + " x " + std::to_string(cols);
-        std::printf("%-34s %12s %7u %9.2f %8.0f %6.0f%% %7.2f\n", name.c_str(), shape.c_str(),
-                    tokens, time, bytes / time / 1e3, 1e8 * bytes / time / copy,
-                    2e-6 * tokens * rows * cols / time);
+        const Case problem{packing, rows, cols, tokens};
+        const TernaryBench bench(gpu, problem);
+        for (const std::string& name : kernels_for(problem)) {
+          CUfunction function = module.find(name);
+          if (function == nullptr) throw std::runtime_error(options.cubin + " has no " + name);
+          bench.verify(function);
+          const double time = bench.time(function);
+          const double bytes =
+              bench.weight_bytes() + static_cast<double>(tokens) * (cols + 2.0 * rows);
+          const std::string shape = std::to_string(rows) + " x " + std::to_string(cols);
+          std::printf("%-34s %12s %7u %9.2f %8.0f %6.0f%% %7.2f\n", name.c_str(), shape.c_str(),
+                      tokens, time, bytes / time / 1e3, 1e8 * bytes / time / copy,
+                      2e-6 * tokens * rows * cols / time);
+        }
       }
     }
   }
