@@ -50,16 +50,11 @@ std::vector<std::int8_t> random_values(std::mt19937& random, std::size_t count, 
 
 bool is_gemm(const Case& problem) { return problem.tokens >= kernels::kGemmTokens; }
 
-struct Candidate {
-  std::string kernel;
-  std::uint32_t threads;  // of a threadgroup
-};
-std::vector<Candidate> candidates_for(const Case& problem) {
+std::vector<std::string> kernels_for(const Case& problem) {
   if (!is_gemm(problem)) {
-    return {{kernels::gemv_kernel(problem.packing, problem.rows, problem.tokens), 0}};
+    return {kernels::gemv_kernel(problem.packing, problem.rows, problem.tokens)};
   }
-  return {{kernels::matrices_kernel(problem.packing), kernels::kMatricesThreads},
-          {kernels::tiles_kernel(problem.packing), kernels::kTilesThreads}};
+  return {kernels::matrices_kernel(problem.packing), kernels::tiles_kernel(problem.packing)};
 }
 
 shaders::TernaryMatmulParams params_of(const Case& problem, DType dtype) {
@@ -75,8 +70,7 @@ shaders::TernaryMatmulParams params_of(const Case& problem, DType dtype) {
 
 // In the order of kernels::code_planes(), or natural and padded for many tokens.
 std::vector<std::int8_t> arranged(const Case& problem, const std::vector<std::int8_t>& codes) {
-  const std::size_t planes =
-      is_gemm(problem) ? 1 : kernels::code_planes(problem.packing).planes;
+  const std::size_t planes = is_gemm(problem) ? 1 : kernels::code_planes(problem.packing).planes;
   const std::size_t plane = is_gemm(problem)
                                 ? kernels::gemm_params(params_of(problem, DType::i32)).code_cols
                                 : kernels::plane_cols(problem.packing, problem.cols);
@@ -134,32 +128,32 @@ class TernaryBench {
   [[nodiscard]] double weight_bytes() const { return static_cast<double>(weight_bytes_); }
 
   // Throws when the kernel's sums are not the reference's.
-  void verify(CUfunction function, std::uint32_t threads) const {
+  void verify(CUfunction function) const {
     output_.fill(0xa5);
-    encode(function, threads, 0, DType::i32);
+    encode(function, 0, DType::i32);
     gpu_.wait();
     std::vector<std::int32_t> sums(expected_.size());
     output_.read(std::as_writable_bytes(std::span(sums)));
     if (sums != expected_) throw std::runtime_error("the sums differ from the reference");
   }
-  [[nodiscard]] double time(CUfunction function, std::uint32_t threads) const {
-    return microseconds(gpu_, copies_, [&](int i) { encode(function, threads, i, DType::f16); });
+  [[nodiscard]] double time(CUfunction function) const {
+    return microseconds(gpu_, copies_, [&](int i) { encode(function, i, DType::f16); });
   }
 
  private:
-  void encode(CUfunction function, std::uint32_t threads, int copy, DType dtype) const {
+  void encode(CUfunction function, int copy, DType dtype) const {
     const shaders::TernaryMatmulParams params = params_of(problem_, dtype);
     const CUdeviceptr weights = weights_.address() + weight_bytes_ * static_cast<std::size_t>(copy);
     const auto issue = [&](const kernels::Launch& geometry, const auto& parameters) {
-      launch(gpu_, function,
-             arguments({weights, scales_.address(), codes_.address(), scales_.address(),
-                        output_.address()},
-                       parameters),
-             {geometry.threadgroups.x, geometry.threadgroups.y},
-             {geometry.threads_per_threadgroup.x});
+      launch(
+          gpu_, function,
+          arguments(
+              {weights, scales_.address(), codes_.address(), scales_.address(), output_.address()},
+              parameters),
+          {geometry.threadgroups.x, geometry.threadgroups.y}, {geometry.threads_per_threadgroup.x});
     };
     if (is_gemm(problem_)) {
-      issue(kernels::gemm_launch(params, threads), kernels::gemm_params(params));
+      issue(kernels::gemm_launch(params), kernels::gemm_params(params));
     } else {
       issue(kernels::gemv_launch(params), params);
     }
@@ -190,11 +184,11 @@ void run(const Options& options) {
       for (const std::uint32_t tokens : options.tokens) {
         const Case problem{packing, rows, cols, tokens};
         const TernaryBench bench(gpu, problem);
-        for (const auto& [name, threads] : candidates_for(problem)) {
+        for (const std::string& name : kernels_for(problem)) {
           CUfunction function = module.find(name);
           if (function == nullptr) throw std::runtime_error(options.cubin + " has no " + name);
-          bench.verify(function, threads);
-          const double time = bench.time(function, threads);
+          bench.verify(function);
+          const double time = bench.time(function);
           const double bytes =
               bench.weight_bytes() + static_cast<double>(tokens) * (cols + 2.0 * rows);
           const std::string shape = std::to_string(rows) + " x " + std::to_string(cols);

@@ -41,8 +41,7 @@ std::string_view declines_above(const DenseProblem& problem, const Capabilities&
   return problem.params.tokens > kMaxTokens ? "too many tokens" : "";
 }
 
-constexpr std::uint32_t kTileRows = 64;
-constexpr std::uint32_t kTileTokens = 32;
+constexpr std::uint32_t kTile = 32;  // rows and tokens
 
 constexpr kernels::Candidate<DenseProblem> kDense[] = {
     {.name = "one token",
@@ -67,13 +66,13 @@ constexpr kernels::Candidate<DenseProblem> kDense[] = {
          },
      .launch = [](const DenseProblem& p, const Capabilities&) { return tiled(p, 64, 8, 128); }},
     {.name = "many tokens",
-     .declines = declines_above<kMaxThreadgroupsY * kTileTokens>,
+     .declines = declines_above<kMaxThreadgroupsY * kTile>,
      .kernel =
          [](const DenseProblem& p) {
            return "multiply_dense_tiles_" + std::string(name(p.weights));
          },
      .launch = [](const DenseProblem& p,
-                  const Capabilities&) { return tiled(p, kTileRows, kTileTokens, 256); }},
+                  const Capabilities&) { return tiled(p, kTile, kTile, 128); }},
     {.name = "cpu",
      .declines = [](const DenseProblem&, const Capabilities&) -> std::string_view { return ""; },
      .kernel = [](const DenseProblem& p) { return "cpu_matmul_" + std::string(name(p.weights)); },
@@ -121,8 +120,8 @@ void encode_matmul(ComputeEncoder& encoder, const Tensor& weights, const Tensor&
                                .aligned = 0};
   if (params.rows == 0 || params.tokens == 0) return;
   params.aligned = kernels::quads_are_aligned(params.cols, {&weights, &x});
-  const kernels::Choice choice = kernels::choose<DenseProblem>(encoder.device(), "matmul", kDense,
-                                                               {params, weights.dtype()});
+  const kernels::Choice choice =
+      kernels::choose<DenseProblem>(encoder.device(), "matmul", kDense, {params, weights.dtype()});
   const bool native = choice.pipeline->name().starts_with("cpu_");
   Tensor inputs = x;
   if (native && x.dtype() != DType::f32) {
@@ -131,8 +130,8 @@ void encode_matmul(ComputeEncoder& encoder, const Tensor& weights, const Tensor&
   }
   // Native kernels scale where there are scales; GPU kernels need every buffer bound.
   const Tensor& scales = native || integer ? weight_scales : weights;
-  kernels::dispatch(encoder, choice,
-                    {reads(weights), reads(scales), reads(inputs), writes(output)}, params,
+  kernels::dispatch(encoder, choice, {reads(weights), reads(scales), reads(inputs), writes(output)},
+                    params,
                     Work{weights.byte_size() + inputs.byte_size() + output.byte_size(),
                          2ULL * params.rows * params.cols * params.tokens});
 }

@@ -19,18 +19,18 @@ namespace bitnet::kernels {
 inline constexpr std::uint32_t kGemmTile = 64;
 // From here on a tile of mostly absent tokens costs less than reading the weights for every eight.
 inline constexpr std::uint32_t kGemmTokens = 17;
-// Codes of a token are padded to what a thread fetches; group scales may change only there.
+// Tokens are padded to whole 32 codes; group scales may change only there.
 inline constexpr std::uint32_t kGemmCols = 32;
 // Floats add integers of magnitude 2 * 128 * cols at most without rounding: see multiply_matrices.
 inline constexpr std::uint32_t kExactFloatCols = (1U << 24) / 256;
 
 [[nodiscard]] constexpr shaders::TernaryGemmParams gemm_params(
     const shaders::TernaryMatmulParams& params) noexcept {
-  shaders::TernaryGemmParams gemm{.layout = params.layout,
-                                  .code_cols =
-                                      divided_up(params.layout.cols, kGemmCols) * kGemmCols,
-                                  .tokens = params.tokens,
-                                  .dtype = params.dtype};
+  shaders::TernaryGemmParams gemm{
+      .layout = params.layout,
+      .code_cols = divided_up(params.layout.cols, kGemmCols) * kGemmCols,
+      .tokens = params.tokens,
+      .dtype = params.dtype};
   if (params.groups <= 1) gemm.layout.group_cols = gemm.code_cols == 0 ? 1 : gemm.code_cols;
   return gemm;
 }
@@ -58,14 +58,14 @@ inline constexpr std::uint32_t kExactFloatCols = (1U << 24) / 256;
 [[nodiscard]] inline std::string matrices_kernel(Packing packing) {
   return "multiply_matrices_" + std::string(name(packing));
 }
-// Threads of a threadgroup.
-inline constexpr std::uint32_t kTilesThreads = 128;
-inline constexpr std::uint32_t kMatricesThreads = 256;
-[[nodiscard]] inline Launch gemm_launch(const shaders::TernaryMatmulParams& params,
-                                        std::uint32_t threads) {
+// In ternary_gemm_tensor.metal.
+[[nodiscard]] inline std::string tensors_kernel(Packing packing) {
+  return "multiply_tensors_" + std::string(name(packing));
+}
+[[nodiscard]] inline Launch gemm_launch(const shaders::TernaryMatmulParams& params) {
   return {.threadgroups = {.x = divided_up(params.layout.rows, kGemmTile),
                            .y = divided_up(params.tokens, kGemmTile)},
-          .threads_per_threadgroup = {.x = threads}};
+          .threads_per_threadgroup = {.x = 128}};
 }
 
 }  // namespace bitnet::kernels

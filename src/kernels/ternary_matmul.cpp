@@ -65,7 +65,8 @@ std::string_view declines_grouped_gemv(const TernaryProblem& problem,
 
 // Kernels that take TernaryGemmParams.
 bool is_gemm(std::string_view kernel) {
-  return kernel.starts_with("multiply_tiles_") || kernel.starts_with("multiply_matrices_");
+  return kernel.starts_with("multiply_tiles_") || kernel.starts_with("multiply_matrices_") ||
+         kernel.starts_with("multiply_tensors_");
 }
 
 std::string_view declines_tiles(const TernaryProblem& problem, const Capabilities& capabilities) {
@@ -79,6 +80,13 @@ std::string_view declines_matrices(const TernaryProblem& problem,
   if (!capabilities.simdgroup_matrix) return "needs simdgroup_matrix";
   const std::string_view reason = declines_tiles(problem, capabilities);
   return reason.empty() ? kernels::matrices_decline(problem.params) : reason;
+}
+
+std::string_view declines_tensors(const TernaryProblem& problem, const Capabilities& capabilities) {
+  if (!capabilities.tensor_operations) return "needs tensor operations";
+  const std::string_view reason = declines_tiles(problem, capabilities);
+  if (!reason.empty()) return reason;
+  return problem.params.groups > 1 ? "weights have group scales" : "";
 }
 
 // --- candidates ----------------------------------------------------------------------------------
@@ -95,20 +103,21 @@ std::string_view declines_two_bit(const TernaryProblem& problem, const Capabilit
 }
 
 constexpr kernels::Candidate<TernaryProblem> kTernary[] = {
+    {.name = "many tokens, tensor operations",
+     .declines = declines_tensors,
+     .kernel = [](const TernaryProblem& p) { return kernels::tensors_kernel(packing_of(p)); },
+     .launch = [](const TernaryProblem& problem,
+                  const Capabilities&) { return kernels::gemm_launch(problem.params); }},
     {.name = "many tokens, SIMD-group matrices",
      .declines = declines_matrices,
      .kernel = [](const TernaryProblem& p) { return kernels::matrices_kernel(packing_of(p)); },
-     .launch =
-         [](const TernaryProblem& problem, const Capabilities&) {
-           return kernels::gemm_launch(problem.params, kernels::kMatricesThreads);
-         }},
+     .launch = [](const TernaryProblem& problem,
+                  const Capabilities&) { return kernels::gemm_launch(problem.params); }},
     {.name = "many tokens",
      .declines = declines_tiles,
      .kernel = [](const TernaryProblem& p) { return kernels::tiles_kernel(packing_of(p)); },
-     .launch =
-         [](const TernaryProblem& problem, const Capabilities&) {
-           return kernels::gemm_launch(problem.params, kernels::kTilesThreads);
-         }},
+     .launch = [](const TernaryProblem& problem,
+                  const Capabilities&) { return kernels::gemm_launch(problem.params); }},
     {.name = "few tokens",
      .declines = declines_gemv,
      .kernel =
@@ -181,8 +190,8 @@ Tensor encode_arrange(ComputeEncoder& encoder, const Tensor& codes,
   if (params.planes == 1 && params.cols == params.plane_cols && codes.offset() % 16 == 0) {
     return codes;
   }
-  Tensor arranged = Tensor::empty(encoder.device(),
-                                  {params.tokens, params.planes, params.plane_cols}, DType::i8);
+  Tensor arranged =
+      Tensor::empty(encoder.device(), {params.tokens, params.planes, params.plane_cols}, DType::i8);
   if (params.plane_cols == 0) return arranged;
   kernels::dispatch(encoder,
                     kernels::choose<shaders::ArrangeCodesParams>(encoder.device(), "arrange_codes",
@@ -282,8 +291,8 @@ void encode_ternary_matmul(ComputeEncoder& encoder, const Tensor& weights, const
   }
   if (is_gemm(choice.pipeline->name())) {
     const shaders::TernaryGemmParams params = kernels::gemm_params(problem.params);
-    const Tensor padded = encode_arrange(
-        encoder, codes, {params.layout.cols, 1, params.code_cols, params.tokens});
+    const Tensor padded =
+        encode_arrange(encoder, codes, {params.layout.cols, 1, params.code_cols, params.tokens});
     kernels::dispatch(
         encoder, choice,
         {reads(weights), reads(weights.scales()), reads(padded), reads(scales), writes(output)},

@@ -144,11 +144,9 @@ kernel void multiply_dense(device const W* weights [[buffer(0)]],
 
 // --- many tokens ---
 //
-// A threadgroup of eight SIMD-groups computes 64 rows x 32 tokens, a SIMD-group 16 x 16 and eight
+// A threadgroup of four SIMD-groups computes 32 rows x 32 tokens, a SIMD-group 16 x 16 and eight
 // lanes 8 x 8. Tiles hold a quad of each slice: 32 columns.
-constant constexpr uint tile_rows = 64;
-constant constexpr uint tile_tokens = 32;
-constant constexpr uint tile_threads = 256;
+constant constexpr uint tile_size = 32;  // rows and tokens
 constant constexpr uint block = 8;  // rows and tokens of eight lanes
 
 static float4 load_activations(device const uchar* x, constant MatmulParams& p, uint token,
@@ -161,7 +159,7 @@ static float4 load_activations(device const uchar* x, constant MatmulParams& p, 
 }
 
 template <typename W>
-[[max_total_threads_per_threadgroup(256)]]
+[[max_total_threads_per_threadgroup(128)]]
 kernel void multiply_dense_tiles(device const W* weights [[buffer(0)]],
                                  device const uchar* scales [[buffer(1)]],
                                  device const uchar* x [[buffer(2)]],
@@ -171,37 +169,36 @@ kernel void multiply_dense_tiles(device const W* weights [[buffer(0)]],
                                  uint thread_index [[thread_index_in_threadgroup]],
                                  uint simdgroup [[simdgroup_index_in_threadgroup]],
                                  uint lane [[thread_index_in_simdgroup]]) {
-  threadgroup float4 row_tile[tile_rows * slices];
-  threadgroup float4 token_tile[tile_tokens * slices];
+  threadgroup float4 row_tile[tile_size * slices];
+  threadgroup float4 token_tile[tile_size * slices];
 
-  const uint first_row = tile.x * tile_rows;
-  const uint first_token = tile.y * tile_tokens;
+  const uint first_row = tile.x * tile_size;
+  const uint first_token = tile.y * tile_size;
   const uint slice = lane % slices;
-  const uint own_row = simdgroup % 4 * 2 * block + lane / slices % 2 * block;
-  const uint own_token = simdgroup / 4 * 2 * block + lane / slices / 2 * block;
-  // A thread fetches a quad of one token and of two rows.
+  const uint own_row = simdgroup % 2 * 2 * block + lane / slices % 2 * block;
+  const uint own_token = simdgroup / 2 * 2 * block + lane / slices / 2 * block;
+  // A thread fetches its slice's quad of two rows and two tokens.
   const uint fetched = thread_index / slices;
-  const uint fetched_token = min(first_token + fetched, p.tokens - 1);
-  device const W* fetched_rows[2];
-  for (uint i = 0; i < 2; ++i) {
-    fetched_rows[i] =
-        weights + ulong(min(first_row + fetched + 32 * i, p.rows - 1)) * p.cols;
-  }
+  const uint fetched_slice = thread_index % slices;
 
   float sums[block][block] = {};
   for (uint begin = 0; begin < p.cols; begin += round_cols) {
-    const uint col = begin + thread_index % slices * slice_cols;
-    float4 quads[3];
-    for (uint i = 0; i < 3; ++i) quads[i] = float4(0.0f);
-    if (col < p.cols) {
-      quads[0] = load_quad(fetched_rows[0], col, p.cols, p.aligned != 0);
-      quads[1] = load_quad(fetched_rows[1], col, p.cols, p.aligned != 0);
-      quads[2] = load_activations(x, p, fetched_token, col);
+    const uint col = begin + fetched_slice * slice_cols;
+    float4 rows[2];
+    float4 tokens[2];
+    for (uint i = 0; i < 2; ++i) {
+      rows[i] = tokens[i] = float4(0.0f);
+      if (col >= p.cols) continue;
+      const uint row = min(first_row + fetched + 16 * i, p.rows - 1);
+      rows[i] = load_quad(weights + ulong(row) * p.cols, col, p.cols, p.aligned != 0);
+      tokens[i] =
+          load_activations(x, p, min(first_token + fetched + 16 * i, p.tokens - 1), col);
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);  // the last tile has been read
-    row_tile[thread_index] = quads[0];
-    row_tile[thread_index + tile_threads] = quads[1];
-    token_tile[thread_index] = quads[2];
+    for (uint i = 0; i < 2; ++i) {
+      row_tile[(fetched + 16 * i) * slices + fetched_slice] = rows[i];
+      token_tile[(fetched + 16 * i) * slices + fetched_slice] = tokens[i];
+    }
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
     float4 w[block];

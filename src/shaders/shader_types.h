@@ -139,9 +139,9 @@ struct ArrangeCodesParams {
   uint plane_cols;  // a multiple of 4
   uint tokens;
 };
-// Many tokens: codes[t, k] at t * code_cols + k, zero past the end; code_cols is cols rounded up to a
-// multiple of 32. Groups are cut at multiples of layout.group_cols, itself one of 32; a matrix that
-// has one group has layout.group_cols = code_cols.
+// Many tokens: codes[t, k] at t * code_cols + k, zero past the end; code_cols is cols rounded up to
+// a multiple of 32. Groups are cut at multiples of layout.group_cols, itself one of 32; a matrix of
+// one group has layout.group_cols = code_cols.
 struct TernaryGemmParams {
   TernaryLayout layout;
   uint code_cols;

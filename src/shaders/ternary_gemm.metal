@@ -17,32 +17,35 @@ static uint end_of_step(constant TernaryGemmParams& p, uint begin) {
   return min(min(begin + tile_cols, group_end), p.code_cols);
 }
 
-constant constexpr uint dot_blocks = 2;  // fetched by a thread, of 128
-constant constexpr uint dot_parts = tile_blocks / dot_blocks;
 constant constexpr uint thread_tokens = 8;
 constant constexpr uint thread_rows = 4;
 constant constexpr uint row_threads = tile_rows / thread_rows;  // side by side in a tile
-// Words of four columns, and four of padding: eight threads read eight rows' vectors of four words
-// from different banks.
-constant constexpr uint tile_stride = tile_cols / 4 + 4;
-constant constexpr uint tile_words = tile_rows * tile_stride;
+// A row's blocks, and one of padding, so that eight threads read eight rows from different banks.
+constant constexpr uint tile_stride = tile_blocks + 1;
+constant constexpr uint tile_vectors = tile_rows * tile_stride;
 
-static void store_row(threadgroup uint* tile, uint row, uint part, RowPiece<dot_blocks> piece) {
-  for (uint i = 0; i < 4 * dot_blocks; ++i) {
-    tile[row * tile_stride + part * 4 * dot_blocks + i] =
-        piece.words[i / 4] >> (2 * (i % 4)) & 0x03030303u;  // columns 4 (i % 4) .. + 3
+template <typename Codes>
+static void store_row_codes(threadgroup uint4* tile, uint thread_index,
+                            RowPiece piece) {
+  typedef RowOrder<Codes> Order;
+  for (uint i = 0; i < thread_blocks; ++i) {
+    const uint word = piece.words[i];  // columns 4 j .. 4 j + 3 after j shifts
+    tile[Order::row(i, thread_index) * tile_stride + Order::block(i, thread_index)] =
+        uint4(word, word >> 2, word >> 4, word >> 6) & uint4(0x03030303u);
   }
 }
-static void store_token(threadgroup uint* tile, uint token, uint part,
-                        TokenPiece<dot_blocks> piece) {
-  for (uint i = 0; i < 4 * dot_blocks; ++i) {
-    tile[token * tile_stride + part * 4 * dot_blocks + i] = piece.quads[i / 4][i % 4];
+static void store_token_codes(threadgroup uint4* tile, uint thread_index,
+                              TokenPiece piece) {
+  typedef AlongRows Order;
+  for (uint i = 0; i < thread_blocks; ++i) {
+    tile[Order::row(i, thread_index) * tile_stride + Order::block(i, thread_index)] =
+        piece.quads[i];
   }
 }
 
 // Threads: thread_tokens x thread_rows of the tile each; neighbours take neighbouring rows.
 template <typename Codes>
-[[max_total_threads_per_threadgroup(128)]]
+[[max_total_threads_per_threadgroup(128)]]  // `threads`
 kernel void multiply_tiles(device const uchar* packed [[buffer(0)]],
                            device const float* weight_scales [[buffer(1)]],
                            device const uchar* codes [[buffer(2)]],
@@ -51,38 +54,34 @@ kernel void multiply_tiles(device const uchar* packed [[buffer(0)]],
                            constant TernaryGemmParams& p [[buffer(5)]],
                            uint2 tile [[threadgroup_position_in_grid]],
                            uint thread_index [[thread_index_in_threadgroup]]) {
-  threadgroup uint row_tiles[2 * tile_words];    // one is read while the other is written
-  threadgroup uint token_tiles[2 * tile_words];
-  threadgroup int code_sums[dot_parts * tile_tokens];
+  threadgroup uint4 row_tiles[2 * tile_vectors];  // one is read while the other is written
+  threadgroup uint4 token_tiles[2 * tile_vectors];
+  threadgroup int code_sums[tile_tokens * tile_blocks];
 
   const uint first_row = tile.x * tile_rows;
   const uint first_token = tile.y * tile_tokens;
   const uint own_row = thread_index % row_threads;  // and every row_threads-th from there
   const uint own_token = thread_index / row_threads * thread_tokens;
-  const uint fetched_row = FetchOrder<Codes>::row(thread_index, dot_parts);
-  const uint row_part = FetchOrder<Codes>::part(thread_index, dot_parts);
-  const Row<Codes> weights = row_of<Codes>(packed, p, first_row + fetched_row);
-  const uint blocks = (p.layout.cols + 15) / 16;
-  const uint fetched_token = thread_index / dot_parts;
-  const uint token_part = thread_index % dot_parts;
-  const uint row_col = row_part * dot_blocks * block_cols;  // in a tile
-  const uint token_col = token_part * dot_blocks * block_cols;
+  const TileRows<Codes> weights =
+      TileRows<Codes>::at(packed, p, first_row, thread_index);
 
   int sums[thread_tokens][thread_rows] = {};
   float totals[thread_tokens][thread_rows] = {};
-  int code_sum = 0;  // of this group's codes that this thread fetched
+  int own_code_sums[thread_blocks] = {};  // of the blocks of this group that this thread fetched
 
   uint end = end_of_step(p, 0);
-  RowPiece<dot_blocks> row_piece = fetch_row<dot_blocks>(weights, row_col, blocks);
-  TokenPiece<dot_blocks> token_piece = fetch_token<dot_blocks>(codes, p, first_token + fetched_token,
-                                       token_col, end);
+  RowPiece row_piece = fetch_rows(weights, thread_index, 0);
+  TokenPiece token_piece =
+      fetch_tokens(codes, p, first_token, thread_index, 0, end);
   uint buffer = 0;
   for (uint begin = 0; begin < p.code_cols; buffer ^= 1) {
-    threadgroup uint* row_tile = row_tiles + buffer * tile_words;
-    threadgroup uint* token_tile = token_tiles + buffer * tile_words;
-    store_row(row_tile, fetched_row, row_part, row_piece);
-    store_token(token_tile, fetched_token, token_part, token_piece);
-    code_sum += sum_codes(token_piece);
+    threadgroup uint4* row_tile = row_tiles + buffer * tile_vectors;
+    threadgroup uint4* token_tile = token_tiles + buffer * tile_vectors;
+    store_row_codes<Codes>(row_tile, thread_index, row_piece);
+    store_token_codes(token_tile, thread_index, token_piece);
+    for (uint i = 0; i < thread_blocks; ++i) {
+      own_code_sums[i] = sum_codes(token_piece.quads[i], own_code_sums[i]);
+    }
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
     const uint group = begin / p.layout.group_cols;
@@ -90,20 +89,17 @@ kernel void multiply_tiles(device const uchar* packed [[buffer(0)]],
     const bool ends_group = end == p.code_cols || end % p.layout.group_cols == 0;
     if (begin < p.code_cols) {  // on their way while this tile is multiplied
       end = end_of_step(p, begin);
-      row_piece = fetch_row<dot_blocks>(weights, begin + row_col, blocks);
-      token_piece = fetch_token<dot_blocks>(codes, p, first_token + fetched_token,
-                                begin + token_col, end);
+      row_piece = fetch_rows(weights, thread_index, begin);
+      token_piece = fetch_tokens(codes, p, first_token, thread_index, begin, end);
     }
 
-    for (uint quad = 0; quad < tile_cols / 4; quad += 4) {
+    for (uint block = 0; block < tile_blocks; ++block) {
       uint4 w[thread_rows];
       for (uint r = 0; r < thread_rows; ++r) {
-        w[r] = *(threadgroup const uint4*)(row_tile + (own_row + r * row_threads) * tile_stride +
-                                           quad);
+        w[r] = row_tile[(own_row + r * row_threads) * tile_stride + block];
       }
       for (uint t = 0; t < thread_tokens; ++t) {
-        const uint4 x = *(threadgroup const uint4*)(token_tile + (own_token + t) * tile_stride +
-                                                    quad);
+        const uint4 x = token_tile[(own_token + t) * tile_stride + block];
         for (uint r = 0; r < thread_rows; ++r) {
           int sum = dot4_u8_i8(w[r].x, x.x, sums[t][r]);
           sum = dot4_u8_i8(w[r].y, x.y, sum);
@@ -114,13 +110,16 @@ kernel void multiply_tiles(device const uchar* packed [[buffer(0)]],
     }
 
     if (!ends_group) continue;
-    code_sums[thread_index] = code_sum;
-    code_sum = 0;
+    for (uint i = 0; i < thread_blocks; ++i) {
+      code_sums[AlongRows::number(i, thread_index)] = own_code_sums[i];
+      own_code_sums[i] = 0;
+    }
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint t = 0; t < thread_tokens; ++t) {
       const uint tile_token = own_token + t;
       const uint token = min(first_token + tile_token, p.tokens - 1);
-      const int zero = code_sums[2 * tile_token] + code_sums[2 * tile_token + 1];
+      int zero = 0;
+      for (uint i = 0; i < tile_blocks; ++i) zero += code_sums[tile_token * tile_blocks + i];
       for (uint r = 0; r < thread_rows; ++r) {
         const int sum = sums[t][r] - zero;
         if (p.dtype == output_i32) {
@@ -177,28 +176,32 @@ constant constexpr uint sums_stride = tile_rows + 4;  // floats of a token's sum
 static_assert(tile_tokens * sums_stride * 4 <= (tile_rows + tile_tokens) * matrix_stride * 2,
               "the sums take the place of the tiles");
 
-template <uint kBlocks>
-static void store_row(threadgroup uint4* tile, uint row, uint part, RowPiece<kBlocks> piece) {
-  for (uint i = 0; i < 2 * kBlocks; ++i) {
-    const uint word = piece.words[i / 2];
-    tile[row * matrix_vectors + part * 2 * kBlocks + i] =
-        uint4(code_halves(word, i % 2 * 2), code_halves(word, i % 2 * 2 + 1));
+template <typename Codes>
+static void store_row_halves(threadgroup uint4* tile, uint thread_index, RowPiece piece) {
+  typedef RowOrder<Codes> Order;
+  for (uint i = 0; i < thread_blocks; ++i) {
+    threadgroup uint4* to =
+        tile + Order::row(i, thread_index) * matrix_vectors + Order::block(i, thread_index) * 2;
+    const uint word = piece.words[i];
+    to[0] = uint4(code_halves(word, 0), code_halves(word, 1));
+    to[1] = uint4(code_halves(word, 2), code_halves(word, 3));
   }
 }
-template <uint kBlocks>
-static void store_token(threadgroup uint4* tile, uint token, uint part,
-                        TokenPiece<kBlocks> piece) {
-  for (uint i = 0; i < 2 * kBlocks; ++i) {
-    const uint4 quads = piece.quads[i / 2];
-    const uint2 pair = i % 2 == 0 ? quads.xy : quads.zw;
-    tile[token * matrix_vectors + part * 2 * kBlocks + i] =
-        uint4(activation_halves(pair.x), activation_halves(pair.y));
+static void store_token_halves(threadgroup uint4* tile, uint thread_index,
+                               TokenPiece piece) {
+  typedef AlongRows Order;
+  for (uint i = 0; i < thread_blocks; ++i) {
+    threadgroup uint4* to =
+        tile + Order::row(i, thread_index) * matrix_vectors + Order::block(i, thread_index) * 2;
+    const uint4 quads = piece.quads[i];
+    to[0] = uint4(activation_halves(quads.x), activation_halves(quads.y));
+    to[1] = uint4(activation_halves(quads.z), activation_halves(quads.w));
   }
 }
 
-// One group of scales. A SIMD-group computes 32 tokens and 16 kBlocks rows of a tile.
-template <typename Codes, uint kBlocks>
-[[max_total_threads_per_threadgroup(256)]]
+// One group of scales. SIMD-group s computes tokens 32 (s / 2) .. and rows 32 (s % 2) .. of a tile.
+template <typename Codes>
+[[max_total_threads_per_threadgroup(128)]]
 kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
                               device const float* weight_scales [[buffer(1)]],
                               device const uchar* codes [[buffer(2)]],
@@ -208,67 +211,55 @@ kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
                               uint2 tile [[threadgroup_position_in_grid]],
                               uint thread_index [[thread_index_in_threadgroup]],
                               uint simdgroup [[simdgroup_index_in_threadgroup]]) {
-  constexpr uint parts = tile_blocks / kBlocks;  // of a row, by threads
-  constexpr uint threads = parts * tile_rows;
-  constexpr uint simdgroup_tokens = 32;
-  constexpr uint simdgroup_rows = 16 * kBlocks;
   threadgroup uint4 tiles[(tile_rows + tile_tokens) * matrix_vectors];
-  threadgroup int code_sums[parts * tile_tokens];
+  threadgroup int code_sums[tile_tokens * tile_blocks];
   threadgroup uint4* row_tile = tiles;
   threadgroup uint4* token_tile = tiles + tile_rows * matrix_vectors;
 
   const uint first_row = tile.x * tile_rows;
   const uint first_token = tile.y * tile_tokens;
-  const uint fetched_row = FetchOrder<Codes>::row(thread_index, parts);
-  const uint row_part = FetchOrder<Codes>::part(thread_index, parts);
-  const Row<Codes> weights = row_of<Codes>(packed, p, first_row + fetched_row);
-  const uint blocks = (p.layout.cols + 15) / 16;
-  const uint fetched_token = thread_index / parts;
-  const uint token_part = thread_index % parts;
-  const uint row_col = row_part * kBlocks * block_cols;  // in a tile
-  const uint token_col = token_part * kBlocks * block_cols;
-  const uint block_row = simdgroup % parts * simdgroup_rows;
-  const uint block_token = simdgroup / parts * simdgroup_tokens;
-  threadgroup const half* rows = (threadgroup const half*)row_tile + block_row * matrix_stride;
+  const TileRows<Codes> weights =
+      TileRows<Codes>::at(packed, p, first_row, thread_index);
+  const uint own_row = simdgroup % 2 * 32;
+  const uint own_token = simdgroup / 2 * 32;
+  threadgroup const half* rows = (threadgroup const half*)row_tile + own_row * matrix_stride;
   threadgroup const half* tokens =
-      (threadgroup const half*)token_tile + block_token * matrix_stride;
+      (threadgroup const half*)token_tile + own_token * matrix_stride;
 
-  simdgroup_float8x8 sums[4][2 * kBlocks];
+  simdgroup_float8x8 sums[4][4];
   for (uint i = 0; i < 4; ++i) {
-    for (uint j = 0; j < 2 * kBlocks; ++j) sums[i][j] = make_filled_simdgroup_matrix<float, 8>(0.0f);
+    for (uint j = 0; j < 4; ++j) sums[i][j] = make_filled_simdgroup_matrix<float, 8>(0.0f);
   }
-  int code_sum = 0;
+  int own_code_sums[thread_blocks] = {};
 
-  RowPiece<kBlocks> row_piece = fetch_row<kBlocks>(weights, row_col, blocks);
-  TokenPiece<kBlocks> token_piece = fetch_token<kBlocks>(codes, p, first_token + fetched_token,
-                                       token_col, p.code_cols);
+  RowPiece row_piece = fetch_rows(weights, thread_index, 0);
+  TokenPiece token_piece = fetch_tokens(codes, p, first_token, thread_index, 0, p.code_cols);
   for (uint col = 0; col < p.code_cols; col += tile_cols) {
-    store_row(row_tile, fetched_row, row_part, row_piece);
-    store_token(token_tile, fetched_token, token_part, token_piece);
-    code_sum += sum_codes(token_piece);
+    store_row_halves<Codes>(row_tile, thread_index, row_piece);
+    store_token_halves(token_tile, thread_index, token_piece);
+    for (uint i = 0; i < thread_blocks; ++i) {
+      own_code_sums[i] = sum_codes(token_piece.quads[i], own_code_sums[i]);
+    }
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
     const uint next = col + tile_cols;
     if (next < p.code_cols) {  // on their way while this tile is multiplied
-      row_piece = fetch_row<kBlocks>(weights, next + row_col, blocks);
-      token_piece = fetch_token<kBlocks>(codes, p, first_token + fetched_token,
-                                next + token_col, p.code_cols);
+      row_piece = fetch_rows(weights, thread_index, next);
+      token_piece = fetch_tokens(codes, p, first_token, thread_index, next, p.code_cols);
     }
 #pragma unroll
     for (uint k = 0; k < tile_cols; k += 16) {
       simdgroup_half8x8 x[4][2];
-      simdgroup_half8x8 w[2 * kBlocks][2];
-      for (uint j = 0; j < 2; ++j) {
-        for (uint i = 0; i < 4; ++i) {
-          simdgroup_load(x[i][j], tokens + 8 * i * matrix_stride + k + 8 * j, matrix_stride);
-        }
-        for (uint i = 0; i < 2 * kBlocks; ++i) {
-          simdgroup_load(w[i][j], rows + 8 * i * matrix_stride + k + 8 * j, matrix_stride,
-                         ulong2(0UL), true);
+      simdgroup_half8x8 w[4][2];
+      for (uint i = 0; i < 4; ++i) {
+        for (uint j = 0; j < 2; ++j) {
+          const uint at = 8 * i * matrix_stride + k + 8 * j;
+          simdgroup_load(x[i][j], tokens + at, matrix_stride);
+          simdgroup_load(w[i][j], rows + at, matrix_stride, ulong2(0UL), true);
         }
       }
       for (uint i = 0; i < 4; i += 2) {
-        for (uint j = 0; j < 2 * kBlocks; ++j) {
+        for (uint j = 0; j < 4; ++j) {
           multiply_accumulate_blocks(sums[i][j], sums[i + 1][j], x[i][0], x[i][1], x[i + 1][0],
                                      x[i + 1][1], w[j][0], w[j][1]);
         }
@@ -279,13 +270,15 @@ kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
 
   threadgroup float* all_sums = (threadgroup float*)tiles;
   for (uint i = 0; i < 4; ++i) {
-    for (uint j = 0; j < 2 * kBlocks; ++j) {
+    for (uint j = 0; j < 4; ++j) {
       simdgroup_store(sums[i][j],
-                      all_sums + (block_token + 8 * i) * sums_stride + block_row + 8 * j,
+                      all_sums + (own_token + 8 * i) * sums_stride + own_row + 8 * j,
                       sums_stride);
     }
   }
-  code_sums[thread_index] = code_sum;
+  for (uint i = 0; i < thread_blocks; ++i) {
+    code_sums[AlongRows::number(i, thread_index)] = own_code_sums[i];
+  }
   threadgroup_barrier(mem_flags::mem_threadgroup);
   const uint row = first_row + thread_index % tile_rows;
   if (row >= p.layout.rows) return;
@@ -295,7 +288,7 @@ kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
     const uint token = first_token + t;
     if (token >= p.tokens) return;
     int sum = int(all_sums[t * sums_stride + thread_index % tile_rows] * code_unit);
-    for (uint i = 0; i < parts; ++i) sum -= code_sums[t * parts + i];
+    for (uint i = 0; i < tile_blocks; ++i) sum -= code_sums[t * tile_blocks + i];
     const ulong index = ulong(token) * p.layout.rows + row;
     if (scale) {
       store_float(output, p.dtype, index, scaled(sum, weight_scale, activation_scales[token]));
@@ -308,8 +301,8 @@ kernel void multiply_matrices(device const uchar* packed [[buffer(0)]],
 #define INSTANTIATE(name, Codes)                                                              \
   template [[host_name("multiply_tiles_" #name)]] kernel decltype(multiply_tiles<Codes>)      \
       multiply_tiles<Codes>;                                                                  \
-  template [[host_name("multiply_matrices_" #name)]] kernel decltype(                          \
-      multiply_matrices<Codes, 1>) multiply_matrices<Codes, 1>;
+  template [[host_name("multiply_matrices_" #name)]] kernel decltype(multiply_matrices<Codes>) \
+      multiply_matrices<Codes>;
 INSTANTIATE(2bit, TwoBit)
 INSTANTIATE(2bit_tiled, TwoBitTiled)
 INSTANTIATE(5in8, FiveInEight)

@@ -315,11 +315,10 @@ TEST_P(Matmul, OperandsMayBeginAnywhere) {
     const Tensor all_x = tensor_of(device(), random.normal(64 * 34), {64 * 34}, DType::f16);
     const Tensor output = poisoned(device(), {tokens, 6}, DType::f32);
     run(device(), [&](ComputeEncoder& encoder) {
-      encode_matmul(encoder,
-                    Tensor::from_buffer(device(), all_weights.buffer(), {6, 64}, DType::bf16, 2),
-                    Tensor(),
-                    Tensor::from_buffer(device(), all_x.buffer(), {tokens, 64}, DType::f16, 6),
-                    output);
+      encode_matmul(
+          encoder, Tensor::from_buffer(device(), all_weights.buffer(), {6, 64}, DType::bf16, 2),
+          Tensor(), Tensor::from_buffer(device(), all_x.buffer(), {tokens, 64}, DType::f16, 6),
+          output);
     });
     const auto w = floats_of(all_weights);
     const auto x = floats_of(all_x);
@@ -328,8 +327,8 @@ TEST_P(Matmul, OperandsMayBeginAnywhere) {
       double sum = 0;
       double magnitude = 0;
       for (std::size_t k = 0; k < 64; ++k) {
-        const double product = static_cast<double>(w[1 + i % 6 * 64 + k]) *
-                               static_cast<double>(x[3 + i / 6 * 64 + k]);
+        const double product =
+            static_cast<double>(w[1 + i % 6 * 64 + k]) * static_cast<double>(x[3 + i / 6 * 64 + k]);
         sum += product;
         magnitude += std::fabs(product);
       }
@@ -393,6 +392,11 @@ TEST_P(Matmul, TokensAreIndependent) {
     return std::pair{a.to_host<float>(), b.to_host<float>()};
   };
   const auto [all_dense, all_ternary] = products(x);
+  for (const std::int64_t count : {3, 7}) {  // GPU kernels take up to 4, 8 and more tokens
+    const auto [few_dense, few_ternary] = products(x.slice(0, 0, count));
+    EXPECT_TRUE(std::equal(few_dense.begin(), few_dense.end(), all_dense.begin())) << count;
+    EXPECT_TRUE(std::equal(few_ternary.begin(), few_ternary.end(), all_ternary.begin())) << count;
+  }
   for (std::int64_t t = 0; t < size.t; ++t) {
     const auto [one_dense, one_ternary] = products(x.slice(0, t, t + 1));
     const auto at = static_cast<std::ptrdiff_t>(t * size.n);

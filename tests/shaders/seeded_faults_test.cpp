@@ -17,6 +17,10 @@ const bitnet::shaders::cpu::Library* bitnet_shader_library_elementwise_without_e
 const bitnet::shaders::cpu::Library* bitnet_shader_library_softmax_of_a_masked_segment();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_norm_without_barrier();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_rope_of_the_wrong_pair();
+const bitnet::shaders::cpu::Library* bitnet_shader_library_matmul_past_the_tokens();
+const bitnet::shaders::cpu::Library* bitnet_shader_library_matmul_without_barrier();
+const bitnet::shaders::cpu::Library* bitnet_shader_library_ternary_gemm_of_other_groups();
+const bitnet::shaders::cpu::Library* bitnet_shader_library_ternary_gemm_without_barrier();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_ternary_gemv_without_barrier();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_ternary_gemv_of_other_rows();
 const bitnet::shaders::cpu::Library* bitnet_shader_library_ternary_gemv_past_the_tokens();
@@ -157,6 +161,36 @@ class Faulty : public testing::ShaderFixture {
     backend::Binding part = writes(output);
     part.size = 31;
     run("fill_bytes", {part}, shaders::FillParams{31, 0x3c}, {1}, {32});
+    return output;
+  }
+  // A row of 64 weights of +1, with group scales 1 and 2, times ones.
+  float grouped_product(const std::string& kernel) {
+    std::vector<std::uint32_t> weights(4, 0xaaaaaaaaU);
+    std::vector<float> scales = {1.0F, 2.0F, 4.0F, 8.0F};
+    std::vector<std::int8_t> codes(64, 1);
+    auto output = poisoned<float>(1);
+    const bool grouped = kernel == "multiply_tiles_2bit";
+    const shaders::TernaryGemmParams params{.layout = {.rows = 1,
+                                                       .cols = 64,
+                                                       .packing = 0,
+                                                       .group_cols = grouped ? 32U : 64U,
+                                                       .scale_stride = grouped ? 2U : 1U},
+                                            .code_cols = 64,
+                                            .tokens = 1,
+                                            .dtype = 0};
+    run(kernel, {reads(weights), reads(scales), reads(codes), reads(scales), writes(output)},
+        params, {1}, {128});
+    return output[0];
+  }
+  // The sums of 32 rows of 32 ones.
+  std::vector<float> dense(const std::string& kernel) {
+    std::vector<float> weights(std::size_t{32} * 32, 1.0F);
+    std::vector<float> x(32, 1.0F);
+    auto output = poisoned<float>(32);
+    run(kernel, {reads(weights), reads(weights), reads(x), writes(output)},
+        shaders::MatmulParams{
+            .rows = 32, .cols = 32, .tokens = 1, .dtype = 0, .x_dtype = 0, .aligned = 1},
+        {1}, {128});
     return output;
   }
 };
@@ -300,6 +334,48 @@ TEST_F(SeededFault, AnElementTooMany) {
   } else {
     EXPECT_EQ(faulty.filled()[31], 0x3c);
   }
+}
+
+TEST_F(SeededFault, AMissingBarrierGivesWrongProductsOfTiles) {
+  Faulty faulty(bitnet_shader_library_ternary_gemm_without_barrier());
+  for (const std::string kernel : {"multiply_tiles_2bit", "multiply_matrices_2bit"}) {
+    if (kThreadSanitizer) {
+      EXPECT_EXIT(
+          {
+            static_cast<void>(faulty.grouped_product(kernel));
+            std::exit(0);
+          },
+          ::testing::ExitedWithCode(66), "data race(.|\n)*ternary_gemm_without_barrier.metal");
+    } else {
+      EXPECT_FALSE(faulty.grouped_product(kernel) == (kernel == "multiply_tiles_2bit" ? 96 : 64));
+    }
+  }
+}
+
+TEST_F(SeededFault, TheScalesOfOtherGroups) {
+  Faulty faulty(bitnet_shader_library_ternary_gemm_of_other_groups());
+  EXPECT_NE(faulty.grouped_product("multiply_tiles_2bit"), 96.0F);
+}
+
+TEST_F(SeededFault, AMissingBarrierGivesWrongDenseProducts) {
+  Faulty faulty(bitnet_shader_library_matmul_without_barrier());
+  if (kThreadSanitizer) {
+    EXPECT_EXIT(
+        {
+          static_cast<void>(faulty.dense("multiply_dense_tiles_f32"));
+          std::exit(0);
+        },
+        ::testing::ExitedWithCode(66), "data race(.|\n)*matmul_without_barrier.metal");
+  } else {
+    EXPECT_NE(faulty.dense("multiply_dense_tiles_f32"), std::vector<float>(32, 32.0F));
+  }
+}
+
+TEST_F(SeededFault, ActivationsPastTheLastToken) {
+  Faulty faulty(bitnet_shader_library_matmul_past_the_tokens());
+  if (!kAddressSanitizer) GTEST_SKIP() << "only the address sanitizer sees what is not used";
+  EXPECT_DEATH(static_cast<void>(faulty.dense("multiply_dense_f32_t8")),
+               "heap-buffer-overflow(.|\n)*matmul_past_the_tokens.metal");
 }
 
 }  // namespace

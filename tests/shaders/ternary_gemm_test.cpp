@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Every instantiation of shaders/ternary_gemm.metal against plain sums, bit for bit; group scales
 // within a bound.
+#include "kernels/ternary_gemm.h"
+
 #include <cmath>
 #include <gtest/gtest.h>
 #include <string>
 #include <vector>
 
-#include "kernels/ternary_gemm.h"
 #include "shaders/shader_fixture.h"
 #include "shaders/shader_types.h"
 #include "support/float_check.h"
@@ -31,9 +32,8 @@ struct Size {
 };
 // Around the tile of 64 rows, tokens and columns, the 32 columns and 16 of a fetch, and the blocks
 // of 80 and 384 columns of the denser packings.
-constexpr Size kSizes[] = {{1, 1, 1},    {3, 0, 2},     {2, 31, 63},   {63, 33, 1},
-                           {64, 64, 64}, {65, 95, 65},  {7, 385, 66},  {130, 161, 3},
-                           {5, 1021, 9}, {66, 127, 129}};
+constexpr Size kSizes[] = {{1, 1, 1},    {3, 0, 2},    {2, 31, 63},   {63, 33, 1},  {64, 64, 64},
+                           {65, 95, 65}, {7, 385, 66}, {130, 161, 3}, {5, 1021, 9}, {66, 127, 129}};
 
 struct Weights {
   std::vector<std::int8_t> trits;
@@ -78,9 +78,7 @@ class TernaryGemmShaderTest : public testing::ShaderFixture {
                           std::vector<std::int8_t>& codes, std::vector<float>& activation_scales) {
     auto output = poisoned<T>(std::size_t{params.tokens} * params.layout.rows);
     const kernels::Launch launch = kernels::gemm_launch(
-        {.layout = params.layout, .tokens = params.tokens, .groups = 1, .dtype = 0},
-        kernel.starts_with("multiply_tiles_") ? kernels::kTilesThreads
-                                              : kernels::kMatricesThreads);
+        {.layout = params.layout, .tokens = params.tokens, .groups = 1, .dtype = 0});
     run(kernel,
         {reads(packed), reads(weight_scales), reads(codes), reads(activation_scales),
          writes(output)},
@@ -88,8 +86,8 @@ class TernaryGemmShaderTest : public testing::ShaderFixture {
     return output;
   }
   static std::int32_t sum_of(const Weights& weights, const std::vector<std::int8_t>& codes,
-                             Size size, std::uint32_t row, std::uint32_t token,
-                             std::uint32_t begin, std::uint32_t end) {
+                             Size size, std::uint32_t row, std::uint32_t token, std::uint32_t begin,
+                             std::uint32_t end) {
     std::int32_t sum = 0;
     for (std::uint32_t k = begin; k < end; ++k) {
       sum += weights.trits[std::size_t{row} * size.cols + k] *
@@ -149,11 +147,10 @@ TEST_F(TernaryGemmShaderTest, TheLongestRows) {
       std::fill_n(codes.begin(), cols, static_cast<std::int8_t>(-128));
       codes[5] = -127;  // an odd sum
       auto padded_codes = padded(codes, size);
-      const auto sums = multiply<std::int32_t>(
-          matrices ? kernels::matrices_kernel(Packing::two_bit)
-                   : kernels::tiles_kernel(Packing::two_bit),
-          params_of(Packing::two_bit, size, DType::i32), weights.packed, scales, padded_codes,
-          scales);
+      const auto sums = multiply<std::int32_t>(matrices ? kernels::matrices_kernel(Packing::two_bit)
+                                                        : kernels::tiles_kernel(Packing::two_bit),
+                                               params_of(Packing::two_bit, size, DType::i32),
+                                               weights.packed, scales, padded_codes, scales);
       EXPECT_EQ(sums[0], trit * (-128 * static_cast<std::int32_t>(cols) + 1));
       EXPECT_EQ(sums[1], trit * 127 * static_cast<std::int32_t>(cols));
     }
@@ -174,10 +171,9 @@ TEST_F(TernaryGemmShaderTest, GroupScales) {
         SCOPED_TRACE(kernels::tiles_kernel(packing) + ' ' + std::to_string(size.cols) + '/' +
                      std::to_string(group));
         Weights weights = random_weights(packing, size);
-        const auto floats = multiply<float>(kernels::tiles_kernel(packing),
-                                            params_of(packing, size, DType::f32, group),
-                                            weights.packed, weight_scales, padded_codes,
-                                            activation_scales);
+        const auto floats = multiply<float>(
+            kernels::tiles_kernel(packing), params_of(packing, size, DType::f32, group),
+            weights.packed, weight_scales, padded_codes, activation_scales);
         for (std::uint32_t t = 0; t < size.tokens; ++t) {
           for (std::uint32_t n = 0; n < size.rows; ++n) {
             // The sum has one order, that of the columns.
@@ -185,8 +181,8 @@ TEST_F(TernaryGemmShaderTest, GroupScales) {
             for (std::uint32_t g = 0; g < groups; ++g) {
               const std::int32_t sum = sum_of(weights, codes, size, n, t, g * group,
                                               std::min((g + 1) * group, size.cols));
-              expected += static_cast<float>(sum) * (weight_scales[std::size_t{n} * groups + g] *
-                                                     activation_scales[t]);
+              expected += static_cast<float>(sum) *
+                          (weight_scales[std::size_t{n} * groups + g] * activation_scales[t]);
             }
             ASSERT_EQ(floats[std::size_t{t} * size.rows + n], expected)
                 << "token " << t << ", row " << n;

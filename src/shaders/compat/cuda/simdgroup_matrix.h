@@ -10,8 +10,8 @@ template <class T, int R, int C>
 struct simdgroup_matrix {
   static_assert(R == 8 && C == 8, "simdgroup_matrix is 8 x 8");
   T elements[2];
-  // The lanes hold the transpose. Set by a transposed load of 16-bit elements only: it is the layout
-  // in which the tensor cores take their right operand, and costs nothing there.
+  // The lanes hold the transpose. Set by a transposed load of 16-bit elements only: it is the
+  // layout in which the tensor cores take their right operand, and costs nothing there.
   bool transposed = false;
   MSL_INLINE simdgroup_matrix() {}
   MSL_INLINE explicit simdgroup_matrix(T diagonal);
@@ -73,9 +73,9 @@ template <class T>
 MSL_INLINE void simdgroup_load(simdgroup_matrix<T, 8, 8>& m, const T* source, ulong row_length = 8,
                                ulong2 origin = ulong2(0UL), bool transposed = false) {
   if constexpr (sizeof(T) == 2) {
-    // Two neighbours at once: the CPU's form sees to it that they lie on a multiple of four bytes.
-    const uint bits = *reinterpret_cast<const uint*>(
-        source + msl::matrix_offset(0, row_length, origin, false));
+    // Two neighbours at once; docs/shaders.md asks that they lie on a multiple of four bytes.
+    const uint bits =
+        *reinterpret_cast<const uint*>(source + msl::matrix_offset(0, row_length, origin, false));
     m.elements[0].bits = static_cast<ushort>(bits);
     m.elements[1].bits = static_cast<ushort>(bits >> 16);
     m.transposed = transposed;
