@@ -58,9 +58,9 @@ BITNET_API void encode_ternary_matmul(ComputeEncoder& encoder, const Tensor& wei
                                       const Tensor& codes, const Tensor& activation_scales,
                                       const Tensor& output);
 // Float activations, for models that quantize only their weights: output float [T, N] = sum_k
-// trit[n, k] * scale * x[t, k], accumulated in f32 in any order, so that the error is at most (K + 3)
-// 2^-24 sum_k |trit * scale * x|, then rounded to the output's dtype. weights: ternary [N, K]; x:
-// float [T, K] of any dtype.
+// trit[n, k] * scale * x[t, k], accumulated in f32 in any order, so that the error is at most (K +
+// 3) 2^-24 sum_k |trit * scale * x|, then rounded to the output's dtype. weights: ternary [N, K];
+// x: float [T, K] of any dtype.
 BITNET_API void encode_ternary_matmul_float(ComputeEncoder& encoder, const Tensor& weights,
                                             const Tensor& x, const Tensor& output);
 // The following compute what a sequence of other operations does, in fewer passes where the device

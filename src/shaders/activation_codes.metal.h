@@ -31,8 +31,7 @@ inline float factor_of(float m) { return 1.0f / m * 127.0f; }
 inline metal::char4 codes_of(metal::float4 values, float factor) {
   const metal::float4 products = values * factor;
   const metal::float4 codes = metal::rint(metal::clamp(products, -128.0f, 127.0f));
-  return metal::char4(is_nan(products.x) ? char(0) : char(codes.x),
-                      is_nan(products.y) ? char(0) : char(codes.y),
-                      is_nan(products.z) ? char(0) : char(codes.z),
-                      is_nan(products.w) ? char(0) : char(codes.w));
+  return metal::char4(
+      is_nan(products.x) ? char(0) : char(codes.x), is_nan(products.y) ? char(0) : char(codes.y),
+      is_nan(products.z) ? char(0) : char(codes.z), is_nan(products.w) ? char(0) : char(codes.w));
 }

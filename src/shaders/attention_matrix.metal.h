@@ -110,7 +110,7 @@ inline ulong head_row(Item item, uint row, constant AttentionParams& p) {
 
 // Rows that read one slot: what they attend to at once.
 struct Run {
-  uint begin;   // rows
+  uint begin;  // rows
   uint end;
   uint shared;  // positions that all of them see
   uint seen;    // positions that any of them sees
@@ -262,8 +262,8 @@ inline bool sum_values(device const T* values, uint count, uint shared, Run run,
       simdgroup_float8x8 columns[simdgroup_tiles];
 #pragma unroll
       for (uint c = 0; c < simdgroup_tiles; ++c) {
-        if (c < w.tiles) simdgroup_load(columns[c], staging + k * column_stride + 8 * c,
-                                        column_stride);
+        if (c < w.tiles)
+          simdgroup_load(columns[c], staging + k * column_stride + 8 * c, column_stride);
       }
 #pragma unroll
       for (uint r = 0; r < row_tiles; ++r) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Rows of memory four elements at a time. `aligned` says that every quad of the row lies on a
-// multiple of its size and is whole (the host knows: kernels::quads_are_aligned); it is the same for
-// all threads, and costs a branch that none of them takes alone.
+// multiple of its size and is whole (the host knows: kernels::quads_are_aligned); it is the same
+// for all threads, and costs a branch that none of them takes alone.
 #pragma once
 
 #include <metal_stdlib>

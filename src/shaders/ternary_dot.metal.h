@@ -28,7 +28,7 @@ inline int folded(metal::int4 sums) {
 // Where several tokens meet one word, shifting it once is cheaper.
 inline metal::uint4 codes_of_2bit(uint word) {
   return metal::uint4(word & 0x03030303u, word >> 2 & 0x03030303u, word >> 4 & 0x03030303u,
-               word >> 6 & 0x03030303u);
+                      word >> 6 & 0x03030303u);
 }
 inline int add_products(metal::uint4 codes, metal::uint4 x, int sum) {
   sum = dot4_u8_i8(codes.x, x.x, sum);
@@ -39,12 +39,13 @@ inline int add_products(metal::uint4 codes, metal::uint4 x, int sum) {
 
 // Component i: byte i of each component.
 inline metal::uint4 transposed4x4(metal::uint4 x) {
-  const uint low_xy = (x.x & 0x00ff00ffu) | (x.y & 0x00ff00ffu) << 8;  // x0 y0 x2 y2
+  const uint low_xy = (x.x & 0x00ff00ffu) | (x.y & 0x00ff00ffu) << 8;   // x0 y0 x2 y2
   const uint high_xy = (x.x >> 8 & 0x00ff00ffu) | (x.y & 0xff00ff00u);  // x1 y1 x3 y3
   const uint low_zw = (x.z & 0x00ff00ffu) | (x.w & 0x00ff00ffu) << 8;
   const uint high_zw = (x.z >> 8 & 0x00ff00ffu) | (x.w & 0xff00ff00u);
   return metal::uint4((low_xy & 0xffffu) | low_zw << 16, (high_xy & 0xffffu) | high_zw << 16,
-               low_xy >> 16 | (low_zw & 0xffff0000u), high_xy >> 16 | (high_zw & 0xffff0000u));
+                      low_xy >> 16 | (low_zw & 0xffff0000u),
+                      high_xy >> 16 | (high_zw & 0xffff0000u));
 }
 
 // --- 5in8: a word is 20 columns of a row, byte b the columns 5b .. 5b + 4
@@ -87,8 +88,8 @@ inline uint reaches(uint fields, uint multiple) {
   return (fields + (0x80u - multiple) * 0x01010101u) >> 7 & 0x01010101u;
 }
 inline metal::uint3 codes_of_3in5(uint bits) {
-  const uint fields = (bits & 0x1fu) | (bits & 0x3e0u) << 3 | (bits & 0x7c00u) << 6 |
-                      (bits & 0xf8000u) << 9;
+  const uint fields =
+      (bits & 0x1fu) | (bits & 0x3e0u) << 3 | (bits & 0x7c00u) << 6 | (bits & 0xf8000u) << 9;
   const uint nines = reaches(fields, 9u) + reaches(fields, 18u);
   const uint rest = fields - nines * 9u;
   const uint threes = reaches(rest, 3u) + reaches(rest, 6u);
@@ -122,8 +123,7 @@ inline int code_at(device const uchar* weights, uint packing, uint cols, uint ro
     return int(byte * 3u >> 8);
   }
   const uint field = col / 3u;
-  device const uchar* bytes =
-      weights + ulong(row) * ((cols + 383u) / 384u * 80u) + field * 5u / 8u;
+  device const uchar* bytes = weights + ulong(row) * ((cols + 383u) / 384u * 80u) + field * 5u / 8u;
   const uint shift = field * 5u % 8u;
   uint bits = bytes[0];
   if (shift > 3u) bits |= uint(bytes[1]) << 8;  // the last field of a row ends with its byte

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Ternary weights times int8 codes with the tensor operations of Metal 4, those of
-// MetalPerformancePrimitives (macOS 26): int8 x int8 -> int32. Only compilers that have them see anything here, and none of
-// ours does: unproven. The weights become int8 in threadgroup memory; an int2 operand, which would
-// take them packed, is in no published header yet.
+// MetalPerformancePrimitives (macOS 26): int8 x int8 -> int32. Only compilers that have them see
+// anything here, and none of ours does: unproven. The weights become int8 in threadgroup memory; an
+// int2 operand, which would take them packed, is in no published header yet.
 #include <metal_stdlib>
 
 #if defined(__HAVE_TENSOR__)

@@ -43,8 +43,7 @@ struct TwoBitTiled : LanesTiled<kRowLanes> {
   static Cursor cursor(device const metal::uint4* weights, uint first_row, uint, uint chunk,
                        uint chunks) {
     Cursor cursor;
-    cursor.words =
-        weights + (ulong(first_row / 64u) * chunks + chunk) * 16u + first_row % 64u / 4u;
+    cursor.words = weights + (ulong(first_row / 64u) * chunks + chunk) * 16u + first_row % 64u / 4u;
     return cursor;
   }
   static void load(thread const Cursor& cursor, uint offset, thread uint* words) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Sums of numbers that are not negative to about 46 bits, where there is no double: a value is the
-// unevaluated sum of two floats, |low| <= half an ulp of high. The bounds, with u = 2^-24, are those
-// of Joldes, Muller, Popescu, "Tight and rigorous error bounds for basic building blocks of
+// unevaluated sum of two floats, |low| <= half an ulp of high. The bounds, with u = 2^-24, are
+// those of Joldes, Muller, Popescu, "Tight and rigorous error bounds for basic building blocks of
 // double-word arithmetic" (2017), algorithms 4 and 5. Nothing of this survives fast math.
 #pragma once
 
@@ -45,8 +45,8 @@ inline TwoFloat sum_of_simdgroup(TwoFloat x) {
   }
   return x;
 }
-// x / count, count > 0, to the nearest float unless the quotient lies within a relative 2^-45 of the
-// middle of two: the first digit of the quotient, and what is left over it.
+// x / count, count > 0, to the nearest float unless the quotient lies within a relative 2^-45 of
+// the middle of two: the first digit of the quotient, and what is left over it.
 inline float quotient_of(TwoFloat x, ulong count) {
   const float n = float(count);
   const float n_low = float(long(count - ulong(n)));

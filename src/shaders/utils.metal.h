@@ -24,8 +24,7 @@ inline int dot4_u8_i8(uint unsigned_bytes, uint signed_bytes, int sum) {
 inline void report_fault(device metal::atomic_uint* fault, uint kind, int value, uint limit) {
   if (metal::atomic_exchange_explicit(&fault[0], 1u, metal::memory_order_relaxed) != 0u) return;
   metal::atomic_store_explicit(&fault[1], kind, metal::memory_order_relaxed);
-  metal::atomic_store_explicit(&fault[2], metal::as_type<uint>(value),
-                               metal::memory_order_relaxed);
+  metal::atomic_store_explicit(&fault[2], metal::as_type<uint>(value), metal::memory_order_relaxed);
   metal::atomic_store_explicit(&fault[3], limit, metal::memory_order_relaxed);
 }
 

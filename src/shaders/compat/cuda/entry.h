@@ -118,11 +118,11 @@ struct Call<void (*)(P...)> {
 #define MSL_CONSTANT_STORAGE static constexpr
 #define MSL_CONSTANT_READ MSL_INLINE constexpr
 #endif
-#define MSL_CONSTANT_OBJECT(T, name, value, is_defined)            \
-  MSL_CONSTANT_STORAGE struct name##_msl_type {                    \
-    MSL_CONSTANT_READ operator T() const { return value; }         \
-    MSL_CONSTANT_READ bool defined() const { return is_defined; }  \
-  } name {                                                         \
+#define MSL_CONSTANT_OBJECT(T, name, value, is_defined)           \
+  MSL_CONSTANT_STORAGE struct name##_msl_type {                   \
+    MSL_CONSTANT_READ operator T() const { return value; }        \
+    MSL_CONSTANT_READ bool defined() const { return is_defined; } \
+  } name {                                                        \
   }
 
 }  // namespace msl
