@@ -134,6 +134,7 @@ TEST_F(CudaHost, EveryUserOfTheFaultWordsHasItsOwn) {
 
 TEST_F(CudaHost, APipelineIsMadeOnceForEachSetOfConstants) {
   for (const cuda::Library& library : cuda::libraries()) {
+    if (library.table->kernel_count == 0) continue;  // a file for newer compilers than this
     const char* name = library.table->kernels[0].name;
     std::vector<Constant> constants = zero_constants(name);
     const auto zero = device_->pipeline(name, constants);
