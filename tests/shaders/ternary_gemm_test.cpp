@@ -48,6 +48,7 @@ class TernaryGemmShaderTest : public testing::ShaderFixture {
     Weights weights{random_.trits(std::size_t{size.rows} * size.cols),
                     std::vector<std::byte>(packed_size(packing, size.rows, size.cols))};
     layout::pack(packing, weights.trits, size.rows, size.cols, weights.packed);
+    if (weights.packed.empty()) weights.packed.resize(1);  // K = 0: a buffer is never null
     return weights;
   }
   // Codes of `size`, each token padded with zeros as the kernels take them.
